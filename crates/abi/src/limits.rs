@@ -1,0 +1,16 @@
+//! A limit on everything.
+
+/// Services of an instance.
+pub const MAX_SERVICES: u32 = 16_384;
+/// Backends of an instance, over all services. [`crate::slot::Slot`] has room for 2^28.
+pub const MAX_BACKENDS: u32 = 65_536;
+/// log2 of the slots of the longest ring.
+pub const MAX_RING_LOG2: u8 = 20;
+/// Slots of all rings of an instance together (the arena).
+pub const MAX_SLOTS: u32 = 1 << 25;
+/// log2 of the buckets in one copy of the service directory.
+pub const MAX_DIRECTORY_LOG2: u8 = 16;
+/// Interfaces of an instance.
+pub const MAX_INTERFACES: u32 = 64;
+/// Source ports tried for a new `nat` flow before it is given up.
+pub const PORT_CANDIDATES: u32 = 16;

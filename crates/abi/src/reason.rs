@@ -1,0 +1,130 @@
+//! Why a packet met its verdict.
+
+/// Declares the reasons once: the enum, the names, the explanations and what is done.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $action:ident;)+) => {
+        /// Why a packet met its verdict. The number is the index of its counter, the name is what
+        /// metrics, `replay` and `explain` print.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the numbers.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// What is done with such a packet.
+            #[inline(always)]
+            #[must_use]
+            pub const fn action(self) -> Action {
+                match self {
+                    $(Self::$variant => Action::$action,)+
+                }
+            }
+
+            /// Its name, in snake case.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// One sentence for the reader of `status` and `explain`.
+            #[must_use]
+            pub const fn explanation(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+/// What is done with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Goes to the host's own stack, untouched.
+    Pass,
+    /// Leaves rewritten: by the interface it came from (`XDP_TX`) or another (`XDP_REDIRECT`).
+    Forward,
+    /// Is dropped.
+    Drop,
+}
+
+reasons! {
+    /// Not an IPv4 packet: ARP, IPv6 and everything else the host handles itself.
+    NotIpv4 = "not_ipv4", Pass;
+    /// More VLAN tags than the two that are looked behind.
+    TooManyTags = "too_many_tags", Pass;
+    /// The frame ends before its headers do.
+    Truncated = "truncated", Pass;
+    /// The IPv4 header contradicts itself: version, header length or total length.
+    BadIpv4Header = "bad_ipv4_header", Pass;
+    /// Neither TCP nor UDP.
+    OtherProtocol = "other_protocol", Pass;
+    /// No service has this destination, and it belongs to no flow.
+    NotForService = "not_for_service", Pass;
+    /// A later fragment to a service's address: it carries no port, so it cannot be balanced yet.
+    LaterFragment = "later_fragment", Pass;
+    /// Belongs to a known flow and went to its backend.
+    Forwarded = "forwarded", Forward;
+    /// Started a flow and went to the backend of its slot.
+    NewFlow = "new_flow", Forward;
+    /// Came back from a backend and went to its client.
+    Replied = "replied", Forward;
+    /// Went to its backend, but the table of established flows is full and the flow stays among the half-open ones.
+    ForwardedTableFull = "forwarded_table_full", Forward;
+    /// TCP to a service, of no known flow and not a SYN.
+    NoFlow = "no_flow", Drop;
+    /// The service has no backend that takes new flows.
+    NoBackend = "no_backend", Drop;
+    /// The backend's next hop has no known address (no answer to ARP, or no route).
+    NextHopUnknown = "next_hop_unknown", Drop;
+    /// Every source port tried for a new flow to this backend is taken.
+    PortsExhausted = "ports_exhausted", Drop;
+    /// The tables have no room for another half-open flow.
+    FlowTableFull = "flow_table_full", Drop;
+    /// The packet has no hops left (TTL 1 or 0).
+    TtlExceeded = "ttl_exceeded", Drop;
+    /// A table lacks an entry that another one refers to: a bug, please report it.
+    Inconsistent = "inconsistent", Drop;
+}
+
+impl Reason {
+    /// Number of reasons.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The reason with this number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_names_and_explanations_agree() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            assert_eq!(Reason::from_number(index as u32), Some(*reason));
+            assert!(
+                reason
+                    .name()
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            );
+            assert!(
+                reason.explanation().ends_with('.')
+                    || reason.explanation().ends_with(')')
+                    || reason.explanation().contains("report")
+            );
+        }
+        assert_eq!(Reason::from_number(Reason::COUNT as u32), None);
+    }
+}

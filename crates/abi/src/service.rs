@@ -1,0 +1,62 @@
+//! Services by index.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// `nat` forwarding mode.
+pub const MODE_NAT: u8 = 0;
+
+/// The flow hash covers the client's address only.
+pub const AFFINITY_SOURCE: u8 = 1 << 0;
+
+/// What the packet path needs to know of a service.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Service {
+    /// Where its slots lie.
+    pub ring: Ring,
+    /// [`MODE_NAT`].
+    pub mode: u8,
+    /// [`AFFINITY_SOURCE`].
+    pub flags: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+const _: () = assert!(size_of::<Service>() == 16);
+
+/// A ring's place in the arena: first slot (bits 0 to 31), log2 of its length (32 to 39), and
+/// bit 40 set, so that 0 is "no ring". One word, so that a longer ring replaces a shorter one at once.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct Ring(u64);
+
+impl Ring {
+    /// No backend takes new flows.
+    pub const NONE: Self = Self(0);
+
+    /// A ring of `2^log2` slots from `first_slot` on.
+    #[must_use]
+    pub const fn new(first_slot: u32, log2: u8) -> Self {
+        Self(first_slot as u64 | (log2 as u64) << 32 | 1 << 40)
+    }
+
+    /// Whether there is a ring.
+    #[inline(always)]
+    #[must_use]
+    pub const fn exists(self) -> bool {
+        self.0 != 0
+    }
+
+    /// The arena index of the slot that `hash` falls on: the hash's top bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn slot(self, hash: u64) -> u32 {
+        let log2 = (self.0 >> 32) as u32 & 63;
+        // Two steps, because a shift by 64 (log2 = 0) is not defined.
+        (self.0 as u32).wrapping_add((hash >> 1 >> (63 - log2)) as u32)
+    }
+}

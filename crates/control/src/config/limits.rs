@@ -1,0 +1,27 @@
+//! Bounds of what a configuration may ask for.
+
+use std::time::Duration;
+
+/// Services of one instance.
+pub const MAX_SERVICES: usize = 16_384;
+/// Backends of one instance, summed over its services.
+pub const MAX_BACKENDS: usize = 65_536;
+/// Interfaces of one instance.
+pub const MAX_INTERFACES: usize = 64;
+/// Slots of the smallest ring that can be asked for.
+pub const MIN_RING_SLOTS: u32 = 1_024;
+/// Slots of the largest ring.
+pub const MAX_RING_SLOTS: u32 = 1_048_576;
+/// Weight of one backend.
+pub const MAX_WEIGHT: u32 = 65_535;
+/// Flows of one table: 16 Mi entries are about 3.7 GB for both directions.
+pub const MAX_FLOWS: u32 = 16_777_216;
+/// Lowest port of the NAT range: those below are for the host's own servers.
+pub const MIN_NAT_PORT: u16 = 1_024;
+/// Longest of the timeouts, 30 days.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
+/// Size of a configuration file; 10,000 services of 10 backends take about 4 MB.
+pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// Seed of flow hash and rings unless configured: instances with equal configurations then agree
+/// on every flow's backend without further ado. The bytes spell "evenkeel".
+pub const DEFAULT_SEED: u64 = 0x6576_656e_6b65_656c;

@@ -1,0 +1,127 @@
+//! A configuration whose words are understood, but whose sense is not checked yet.
+//!
+//! What could not be understood is absent here and already reported.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use engine::desired::{Affinity, Mac, ServiceId};
+
+use super::problem::Problem;
+use super::source::Span;
+use super::words::{self, Mistake};
+
+/// A value and where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Span,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RawConfig {
+    pub(super) interfaces: Vec<At<String>>,
+    pub(super) services: Vec<RawService>,
+    pub(super) nat_address: Option<At<IpAddr>>,
+    pub(super) nat_ports: Option<RangeInclusive<u16>>,
+    pub(super) half_open: Option<Duration>,
+    pub(super) established: Option<Duration>,
+    pub(super) udp: Option<Duration>,
+    pub(super) rest: Option<Duration>,
+    pub(super) flows: Option<u32>,
+    pub(super) half_open_flows: Option<u32>,
+    pub(super) seed: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawService {
+    /// Its `[[service]]` header or its `--service` flag.
+    pub(super) span: Span,
+    pub(super) id: Option<At<ServiceId>>,
+    pub(super) affinity: Affinity,
+    pub(super) ring_slots: Option<At<u32>>,
+    pub(super) backends: Vec<RawBackend>,
+    /// Backends were listed, whether or not they could be understood.
+    pub(super) has_backends: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct RawBackend {
+    pub(super) address: At<IpAddr>,
+    pub(super) port: Option<At<u16>>,
+    pub(super) mac: Option<At<Mac>>,
+    pub(super) weight: u32,
+}
+
+/// A text of the source, with what it takes to point into it.
+#[derive(Clone, Debug)]
+pub(super) struct Word<'a> {
+    pub(super) text: &'a str,
+    /// All of it, quotes included.
+    pub(super) span: Span,
+    /// Offset in the source of the text's first byte; `None` when escapes make the two differ.
+    pub(super) start: Option<usize>,
+}
+
+impl Word<'_> {
+    /// Where `within` (bytes of the text) stands in the source.
+    fn span_of(&self, within: Span) -> Span {
+        match self.start {
+            Some(start) => start + within.start..start + within.end,
+            None => self.span.clone(),
+        }
+    }
+
+    pub(super) fn problem(&self, mistake: Mistake) -> Problem {
+        let mut problem = Problem::new(self.span_of(mistake.at), mistake.found, mistake.expected);
+        problem.help = mistake.help;
+        problem
+    }
+
+    /// Understands the word with one of the parsers of [`words`].
+    pub(super) fn parse<T>(
+        &self,
+        parser: impl Fn(&str) -> Result<T, Mistake>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<At<T>> {
+        match parser(self.text) {
+            Ok(value) => Some(At {
+                value,
+                span: self.span_of(0..self.text.len()),
+            }),
+            Err(mistake) => {
+                problems.push(self.problem(mistake));
+                None
+            }
+        }
+    }
+
+    /// Understands the word as a backend's short form, of weight 1.
+    pub(super) fn backend(&self, problems: &mut Vec<Problem>) -> Option<RawBackend> {
+        match words::backend(self.text) {
+            Ok(parts) => {
+                let (address, address_at) = parts.address;
+                Some(RawBackend {
+                    address: At {
+                        value: address,
+                        span: self.span_of(address_at),
+                    },
+                    port: parts.port.map(|(value, at)| At {
+                        value,
+                        span: self.span_of(at),
+                    }),
+                    mac: parts.mac.map(|(value, at)| At {
+                        value,
+                        span: self.span_of(at),
+                    }),
+                    weight: 1,
+                })
+            }
+            Err(mistakes) => {
+                problems.extend(mistakes.into_iter().map(|mistake| self.problem(mistake)));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The table of errors, and what good configurations become.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use engine::desired::{Affinity, Backend, Mac, Protocol, ServiceId, ServicePort};
+
+use super::*;
+
+/// Cases separated by lines of `=`: the input, a line `---`, the errors in full. An input that
+/// begins with `$` is flags. `UPDATE_EXPECT=1` writes what comes out; read the diff then.
+const ERRORS: &str = include_str!("errors.txt");
+const SEPARATOR: &str = "\n================================\n";
+
+fn errors_of(input: &str) -> String {
+    let result = match input.strip_prefix("$ ") {
+        Some(flags) => run_flags(flags),
+        None => parse("lb.toml", input),
+    };
+    match result {
+        Ok(_) => "no errors".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// `eth0 --service S --backend B --weight W`, as clap would take it apart.
+fn run_flags(line: &str) -> Result<Checked, ConfigError> {
+    let mut values: HashMap<&str, Vec<String>> = HashMap::new();
+    let mut flag = "";
+    for word in line.split(' ') {
+        if word.starts_with("--") {
+            flag = word;
+        } else {
+            values.entry(flag).or_default().push(word.to_owned());
+            flag = "";
+        }
+    }
+    let all = |name| values.get(name).map_or(&[][..], Vec::as_slice);
+    from_flags(FlagInput {
+        interfaces: all(""),
+        service: &all("--service")[0],
+        backends: all("--backend"),
+        weights: all("--weight"),
+    })
+}
+
+#[test]
+fn every_error_says_what_was_found_expected_and_what_to_write() {
+    let mut actual = Vec::new();
+    let mut wrong = Vec::new();
+    for case in ERRORS.trim_end().split(SEPARATOR) {
+        let (input, expected) = case.split_once("\n---\n").unwrap_or((case, ""));
+        let errors = errors_of(input);
+        if errors != expected {
+            wrong.push(format!(
+                "{input}\n--- expected\n{expected}\n--- found\n{errors}"
+            ));
+        }
+        actual.push(format!("{input}\n---\n{errors}"));
+    }
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/tests/errors.txt");
+        std::fs::write(path, actual.join(SEPARATOR) + "\n").unwrap();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn problems_have_line_and_column() {
+    let error = parse("lb.toml", "interfaces = []\nseed = \"é\"\n").unwrap_err();
+    let ConfigError::Invalid(problems) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(problems.position(&error.problems()[0]), Some((2, 8)));
+}
+
+#[test]
+fn the_example_parses_and_the_defaults_it_shows_are_the_defaults() {
+    let checked = parse("example.toml", EXAMPLE).unwrap();
+    assert_eq!(checked.warnings, [] as [String; 0]);
+    let shown: String = EXAMPLE.lines().fold(String::new(), |mut text, line| {
+        let field = line.strip_prefix("# ").filter(|rest| {
+            let key = rest.split(" = ").next().unwrap_or_default();
+            rest.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        });
+        writeln!(text, "{}", field.unwrap_or(line)).unwrap();
+        text
+    });
+    let full = parse("shown.toml", &shown).unwrap().desired;
+    let plain = checked.desired;
+    assert_eq!(
+        full.nat.address.map(IpAddr::from),
+        Some(IpAddr::from([10, 0, 0, 10]))
+    );
+    assert_eq!(full.services[0].ring_log2, Some(10));
+    assert_eq!(
+        (full.nat.first_port, full.nat.last_port),
+        (plain.nat.first_port, plain.nat.last_port)
+    );
+    assert_eq!(full.timeouts, plain.timeouts);
+    assert_eq!(full.limits, plain.limits);
+    assert_eq!((full.seed, plain.seed), (DEFAULT_SEED, DEFAULT_SEED));
+    assert_eq!(full.services[0].affinity, plain.services[0].affinity);
+}
+
+fn backend(last: u8, port: Option<u16>, weight: u32, mac: Option<u8>) -> Backend {
+    Backend {
+        address: IpAddr::from([10, 0, 0, last]),
+        port,
+        weight,
+        mac: mac.map(|byte| Mac([0xde, 0xad, 0xbe, 0xef, 0, byte])),
+    }
+}
+
+#[test]
+fn every_field_arrives() {
+    let text = r#"
+interfaces = ["eth0", "eth1"]
+seed = 7
+[nat]
+address = "10.0.0.11"
+ports = "2000-3000"
+[timeouts]
+half_open = "5s"
+established = "1d2h3m4s"
+udp = "1m"
+rest = "2s"
+[limits]
+flows = 1_000
+half_open_flows = 10
+[[service]]
+address = "tcp://10.0.0.10:8000"
+mode = "nat"
+affinity = "source"
+ring_slots = 65536
+backends = [
+    "10.0.0.2",
+    "10.0.0.3:9000@de:ad:be:ef:00:03",
+    { address = "10.0.0.4", port = 9000, mac = "DE:AD:BE:EF:00:04", weight = 3 },
+    { address = "10.0.0.5:1", weight = 0 },
+]
+[[service]]
+address = "udp://10.0.0.10:*"
+[[service.backends]]
+address = "10.0.0.6"
+"#;
+    let desired = parse("lb.toml", text).unwrap().desired;
+    assert_eq!(desired.interfaces, ["eth0", "eth1"]);
+    assert_eq!(desired.seed, 7);
+    assert_eq!(
+        desired.nat.address.map(IpAddr::from),
+        Some(IpAddr::from([10, 0, 0, 11]))
+    );
+    assert_eq!(
+        (desired.nat.first_port, desired.nat.last_port),
+        (2000, 3000)
+    );
+    let seconds = |timeout: Duration| timeout.as_secs();
+    assert_eq!(seconds(desired.timeouts.half_open), 5);
+    assert_eq!(
+        seconds(desired.timeouts.established),
+        86_400 + 2 * 3_600 + 3 * 60 + 4
+    );
+    assert_eq!(
+        (
+            seconds(desired.timeouts.udp),
+            seconds(desired.timeouts.rest)
+        ),
+        (60, 2)
+    );
+    assert_eq!(
+        (desired.limits.flows, desired.limits.half_open_flows),
+        (1_000, 10)
+    );
+    let [tcp, udp] = &desired.services[..] else {
+        panic!("{desired:?}")
+    };
+    assert_eq!(tcp.id.to_string(), "tcp://10.0.0.10:8000");
+    assert_eq!(
+        (tcp.affinity, tcp.ring_log2),
+        (Affinity::SourceAddress, Some(16))
+    );
+    assert_eq!(
+        tcp.backends,
+        [
+            backend(2, None, 1, None),
+            backend(3, Some(9000), 1, Some(3)),
+            backend(4, Some(9000), 3, Some(4)),
+            backend(5, Some(1), 0, None),
+        ]
+    );
+    assert_eq!(
+        udp.id,
+        ServiceId {
+            protocol: Protocol::Udp,
+            address: IpAddr::from([10, 0, 0, 10]),
+            port: ServicePort::Any,
+        }
+    );
+    assert_eq!(udp.backends, [backend(6, None, 1, None)]);
+}
+
+#[test]
+fn flags_become_one_service_with_weights_in_the_order_of_its_backends() {
+    let line = "eth0 eth1 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --weight 3 \
+                --backend 10.0.0.3:81@de:ad:be:ef:00:03 --weight 0";
+    let desired = run_flags(line).unwrap().desired;
+    assert_eq!(desired.interfaces, ["eth0", "eth1"]);
+    assert_eq!(desired.seed, DEFAULT_SEED);
+    assert_eq!(
+        desired.services[0].backends,
+        [backend(2, None, 3, None), backend(3, Some(81), 0, Some(3))]
+    );
+}
+
+#[test]
+fn an_empty_file_is_valid_and_warned_about() {
+    let checked = parse("lb.toml", "").unwrap();
+    assert_eq!(checked.warnings.len(), 2, "{:?}", checked.warnings);
+}
+
+#[test]
+fn more_than_fit_are_refused_once() {
+    let mut text = String::new();
+    for service in 0..=MAX_SERVICES {
+        let (high, low) = (service / 250, service % 250);
+        write!(
+            text,
+            "[[service]]\naddress = \"tcp://10.1.{high}.{low}:80\"\nbackends = [\"10.0.0.2\"]\n"
+        )
+        .unwrap();
+    }
+    text += "[[service]]\naddress = \"tcp://10.2.0.1:80\"\nbackends = [";
+    for backend in 0..MAX_BACKENDS {
+        let (high, low) = (backend / 250, backend % 250);
+        write!(text, "\"10.{}.{}.{low}\",", 3 + high / 250, high % 250).unwrap();
+    }
+    text += "]\n";
+    let error = parse("lb.toml", &text).unwrap_err();
+    let found: Vec<_> = error
+        .problems()
+        .iter()
+        .map(|problem| &problem.found)
+        .collect();
+    assert_eq!(
+        found,
+        ["more than 16384 services", "more than 65536 backends"]
+    );
+}
+
+#[test]
+fn ten_thousand_services_of_ten_backends_take_well_under_a_second() {
+    let mut text = String::from("interfaces = [\"eth0\"]\n");
+    for service in 0..10_000 {
+        let (high, low) = (service / 250, service % 250);
+        write!(
+            text,
+            "[[service]]\naddress = \"tcp://10.1.{high}.{low}:80\"\nbackends = ["
+        )
+        .unwrap();
+        for backend in 1..=6 {
+            write!(
+                text,
+                "\"10.{}.{high}.{low}@de:ad:be:ef:00:02\", ",
+                10 + backend
+            )
+            .unwrap();
+        }
+        text += "]\n";
+    }
+    let start = Instant::now();
+    let desired = parse("lb.toml", &text).unwrap().desired;
+    let took = start.elapsed();
+    println!("{} bytes in {took:?}", text.len());
+    assert_eq!(desired.services.len(), 10_000);
+    // Unoptimized builds on a busy machine are an order of magnitude slower than a release.
+    assert!(
+        took < Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 }),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn an_unreadable_file_says_why_and_what_to_do() {
+    let directory = std::env::temp_dir().join(format!("evenkeel-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("bad.toml");
+    let message = |path: &std::path::Path| {
+        let text = load(path).unwrap_err().to_string();
+        text.replace(directory.to_str().unwrap(), "DIR")
+    };
+    assert_eq!(
+        message(&directory.join("none.toml")),
+        "error: cannot read the configuration DIR/none.toml: there is no such file\n  \
+         = help: give the path of a TOML file"
+    );
+    assert_eq!(
+        message(&directory),
+        "error: cannot read the configuration DIR: it is a directory\n  \
+         = help: give the path of one TOML file inside it"
+    );
+    std::fs::write(&file, b"interfaces = []\n# caf\xe9\n").unwrap();
+    assert_eq!(
+        message(&file),
+        "error: cannot read the configuration DIR/bad.toml: it is not UTF-8 text: byte 21, on \
+         line 2, starts no valid character\n  = help: save it as UTF-8; TOML allows nothing else"
+    );
+    std::fs::File::create(&file)
+        .unwrap()
+        .set_len(MAX_FILE_BYTES + 1)
+        .unwrap();
+    assert_eq!(
+        message(&file),
+        "error: cannot read the configuration DIR/bad.toml: it is larger than 16 MiB\n  \
+         = help: is it the right file? 10,000 services of 10 backends take about 4 MB"
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,0 +1,77 @@
+//! A half-open flow becomes an established one.
+
+use abi::flow::{ANSWERED, FORWARD, FlowKeyV4};
+
+use super::known::Known;
+use crate::{EstablishError, FlowTable, InsertError, Parsed, Tables, Transport};
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promotion {
+    /// The flow is established.
+    Done,
+    /// The handshake is not complete, or one half of the flow was pushed out.
+    NotYet,
+    /// The established table has no room; the flow stays half-open.
+    TableFull,
+    /// Another flow holds the reverse tuple by now.
+    TupleTaken,
+}
+
+/// Moves the flow of this packet over. `flow` is the packet's own entry.
+#[inline(always)]
+pub(super) fn promote<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known) -> Promotion {
+    let other_key = parsed.key.opposite(&flow.becomes);
+    let (forward_key, reverse_key) = if flow.direction == FORWARD {
+        (&parsed.key, &other_key)
+    } else {
+        (&other_key, &parsed.key)
+    };
+    // A spoofed client cannot know the backend's initial sequence number (RFC 9293, section 3.4.1).
+    if parsed.segment.transport == Transport::Tcp {
+        let acknowledgment = parsed.segment.acknowledgment.get();
+        let complete = tables.flow(FlowTable::HalfOpen, reverse_key, |reverse| {
+            reverse.seen & ANSWERED != 0 && reverse.handshake == acknowledgment
+        });
+        if complete != Some(true) {
+            return Promotion::NotYet;
+        }
+    }
+    let promotion = establish(tables, forward_key, reverse_key);
+    if promotion == Promotion::Done {
+        tables.remove_flow(FlowTable::HalfOpen, forward_key);
+        tables.remove_flow(FlowTable::HalfOpen, reverse_key);
+    }
+    promotion
+}
+
+/// Enters both directions, the claimed tuple first.
+#[inline(always)]
+fn establish<T: Tables>(tables: &T, forward: &FlowKeyV4, reverse: &FlowKeyV4) -> Promotion {
+    match tables.establish_flow(reverse) {
+        Ok(()) => {}
+        Err(EstablishError::Missing) => return Promotion::NotYet,
+        Err(EstablishError::Insert(InsertError::Full)) => return Promotion::TableFull,
+        Err(EstablishError::Insert(InsertError::Exists)) => {
+            let ours = tables.flow(FlowTable::Established, reverse, |entry| {
+                entry.becomes.destination == forward.source()
+                    && entry.becomes.destination_port == forward.source_port()
+                    && entry.becomes.source == forward.destination()
+                    && entry.becomes.source_port == forward.destination_port()
+            });
+            if ours != Some(true) {
+                return Promotion::TupleTaken;
+            }
+        }
+    }
+    match tables.establish_flow(forward) {
+        Ok(()) | Err(EstablishError::Insert(InsertError::Exists)) => Promotion::Done,
+        Err(error) => {
+            tables.remove_flow(FlowTable::Established, reverse);
+            match error {
+                EstablishError::Missing => Promotion::NotYet,
+                EstablishError::Insert(_) => Promotion::TableFull,
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What can go wrong between user space and the kernel.
+
+use std::io;
+
+/// Says what was expected, what was found, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The kernel refused to load the program or a map.
+    #[error("the kernel did not load the XDP program: {0}{hint}", hint = load_hint())]
+    Load(String),
+    /// A map operation failed.
+    #[error("map {map}: {operation} failed: {source}")]
+    Map {
+        /// Name of the map.
+        map: &'static str,
+        /// What was tried.
+        operation: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The program could not be attached.
+    #[error("cannot attach to {interface} in {mode} mode: {reason}")]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// `native` or `generic`.
+        mode: &'static str,
+        /// What the kernel said, and what to do.
+        reason: String,
+    },
+    /// `BPF_PROG_TEST_RUN` failed.
+    #[error("BPF_PROG_TEST_RUN of a frame of {length} bytes failed: {reason}")]
+    TestRun {
+        /// Length of the frame.
+        length: usize,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// More of something than fits.
+    #[error("{found} {what} configured, but at most {limit} fit: use several instances")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        found: usize,
+        /// How many fit.
+        limit: usize,
+    },
+    /// A ring could not be built.
+    #[error("ring of {service}: {source}")]
+    Ring {
+        /// The service.
+        service: String,
+        /// Why.
+        source: ring::RingError,
+    },
+    /// No seed gives a directory without an overflowing bucket.
+    #[error("the service directory does not fit: {keys} keys; please report this")]
+    Directory {
+        /// Number of keys.
+        keys: usize,
+    },
+}
+
+fn load_hint() -> &'static str {
+    if nix::unistd::geteuid().is_root() {
+        ""
+    } else {
+        "\nexpected: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; run it with sudo"
+    }
+}

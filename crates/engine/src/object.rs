@@ -1,0 +1,7 @@
+//! The compiled BPF programs, built from source by the build script.
+
+/// The load balancer: programs `evenkeel` and `clock`.
+pub static XDP: &[u8] = aya::include_bytes_aligned!(env!("EVENKEEL_XDP_OBJECT"));
+
+/// Program `pass`, for the far ends of veths (docs/lab.md).
+pub static PASS: &[u8] = aya::include_bytes_aligned!(env!("EVENKEEL_PASS_OBJECT"));
