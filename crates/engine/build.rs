@@ -55,6 +55,14 @@ fn build() -> Result<(), String> {
     let target_dir = out.join("bpf");
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ebpf/Cargo.toml");
 
+    let mut objects = vec![
+        ("evenkeel-xdp", "EVENKEEL_XDP_OBJECT"),
+        ("evenkeel-pass", "EVENKEEL_PASS_OBJECT"),
+    ];
+    if env::var_os("CARGO_FEATURE_BENCH").is_some() {
+        objects.push(("evenkeel-bench", "EVENKEEL_BENCH_OBJECT"));
+    }
+
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // The outer build's compiler, flags and wrappers (clippy's, for one) are not this build's.
     for (name, _) in env::vars_os() {
@@ -82,16 +90,16 @@ fn build() -> Result<(), String> {
         .env("RUSTC", &rustc)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"));
+    for (binary, _) in &objects {
+        cargo.args(["--bin", binary]);
+    }
     let output = cargo
         .output()
         .map_err(|error| format!("cargo could not be started: {error}"))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    for (file, variable) in [
-        ("evenkeel-xdp", "EVENKEEL_XDP_OBJECT"),
-        ("evenkeel-pass", "EVENKEEL_PASS_OBJECT"),
-    ] {
+    for (file, variable) in objects {
         let object = target_dir.join(TARGET).join("release").join(file);
         refuse_panics(&object)?;
         println!("cargo:rustc-env={variable}={}", object.display());

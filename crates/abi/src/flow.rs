@@ -191,3 +191,15 @@ pub struct FlowV4 {
 }
 
 const _: () = assert!(size_of::<FlowV4>() == 64);
+
+impl FlowV4 {
+    /// Whether this reverse entry's packets go to the sender of `forward`'s packets.
+    #[inline(always)]
+    #[must_use]
+    pub fn leads_to(&self, forward: &FlowKeyV4) -> bool {
+        self.becomes.destination == forward.source()
+            && self.becomes.destination_port == forward.source_port()
+            && self.becomes.source == forward.destination()
+            && self.becomes.source_port == forward.destination_port()
+    }
+}

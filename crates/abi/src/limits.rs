@@ -8,8 +8,10 @@ pub const MAX_BACKENDS: u32 = 65_536;
 pub const MAX_RING_LOG2: u8 = 20;
 /// Slots of all rings of an instance together (the arena).
 pub const MAX_SLOTS: u32 = 1 << 25;
-/// log2 of the buckets in one copy of the service directory.
-pub const MAX_DIRECTORY_LOG2: u8 = 16;
+/// log2 of the buckets in one copy of the service directory. Two keys for each service (its own
+/// and its address's) are spread so thin that no bucket of four overflows: with n keys in m
+/// buckets about n * (n / m)^4 / 120 would.
+pub const MAX_DIRECTORY_LOG2: u8 = 18;
 /// Interfaces of an instance.
 pub const MAX_INTERFACES: u32 = 64;
 /// Source ports tried for a new `nat` flow before it is given up.

@@ -51,6 +51,22 @@ impl Ring {
         self.0 != 0
     }
 
+    /// Arena index of its first slot.
+    #[must_use]
+    pub const fn first_slot(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Number of its slots; 0 if there is no ring.
+    #[must_use]
+    pub const fn length(self) -> u32 {
+        if self.exists() {
+            1 << ((self.0 >> 32) as u32 & 31)
+        } else {
+            0
+        }
+    }
+
     /// The arena index of the slot that `hash` falls on: the hash's top bits.
     #[inline(always)]
     #[must_use]

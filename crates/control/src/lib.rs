@@ -2,5 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod config;
+pub mod instance;
 pub mod nexthop;
+pub mod replay;
+pub mod status;

@@ -18,6 +18,7 @@ mod select;
 mod tables;
 mod verdict;
 
+pub use nat::rewrite;
 pub use packet::Packet;
 pub use parse::{Parsed, Segment, Transport, parse};
 pub use tables::{EstablishError, FlowTable, InsertError, Tables};

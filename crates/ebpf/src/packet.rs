@@ -17,10 +17,16 @@ pub(crate) struct Frame<'c> {
 impl<'c> Frame<'c> {
     #[inline(always)]
     pub(crate) fn new(context: &'c XdpContext) -> Self {
+        // SAFETY: the context is the one the kernel called us with. Volatile, because the verifier
+        // knows the two for what they are only where they are loaded: the compiler may not move
+        // the loads to a caller and pass their results on (LLVM's argument promotion).
+        let data = unsafe { (&raw const (*context.ctx).data).read_volatile() };
+        // SAFETY: as above.
+        let data_end = unsafe { (&raw const (*context.ctx).data_end).read_volatile() };
         Self {
             context,
-            data: context.data(),
-            data_end: context.data_end(),
+            data: data as usize,
+            data_end: data_end as usize,
         }
     }
 

@@ -1,5 +1,8 @@
 //! The loaded program and its maps: load, write, attach, read, test-run.
 
+#[cfg(feature = "bench")]
+mod bench;
+
 use std::os::fd::AsFd;
 
 use abi::backend::Backend;
@@ -22,6 +25,9 @@ use crate::bpf::{MappedArray, RawMap};
 use crate::desired::{Desired, Limits};
 use crate::image::{self, Image};
 use crate::object;
+
+#[cfg(feature = "bench")]
+pub use bench::ProgramFacts;
 
 /// Buckets of a directory copy that are there from the start, so that services can be added.
 const MIN_DIRECTORY_LOG2: u8 = 8;
@@ -124,11 +130,22 @@ impl DataPlane {
     /// Loads the program with room for `image` and settings for `desired`. With `report`, every
     /// packet's verdict can be read back ([`Self::last_report`]); that costs time.
     pub fn load(desired: &Desired, image: &Image, report: bool) -> Result<Self, EngineError> {
+        Self::load_object(object::XDP, desired, image, report)
+    }
+
+    /// [`Self::load`] of the programs of any object with the same maps.
+    fn load_object(
+        object: &[u8],
+        desired: &Desired,
+        image: &Image,
+        report: bool,
+    ) -> Result<Self, EngineError> {
         let settings = image::settings(desired, report);
         let sizes = Sizes::of(image, &desired.limits);
-        let mut ebpf = load_object(&settings, &sizes)?;
-        for name in ["evenkeel", "clock"] {
-            program(&mut ebpf, name)?.load().map_err(load_error)?;
+        let mut ebpf = load_maps(object, &settings, &sizes)?;
+        for (_, program) in ebpf.programs_mut() {
+            let program: &mut Xdp = program.try_into().map_err(load_error)?;
+            program.load().map_err(load_error)?;
         }
         let cpus = aya::util::nr_cpus()
             .map_err(|(file, error)| EngineError::Load(format!("{file}: {error}")))?;
@@ -201,6 +218,20 @@ impl DataPlane {
         self.backends
             .set(&index, backend)
             .map_err(map_error(maps::BACKENDS, "write"))
+    }
+
+    /// Writes only what differs between two images of the same services: next hops, and the
+    /// directory if `nat`'s source addresses changed with them.
+    pub fn write_next_hops(&mut self, old: &Image, new: &Image) -> Result<(), EngineError> {
+        for (index, (old, new)) in old.backends.iter().zip(&new.backends).enumerate() {
+            if old != new {
+                self.write_backend(index as u32, new)?;
+            }
+        }
+        if old.directory != new.directory {
+            self.write_directory(new)?;
+        }
+        Ok(())
     }
 
     /// Writes the directory's inactive copy and makes it the active one.
@@ -388,6 +419,15 @@ impl DataPlane {
     }
 }
 
+/// Name of a loaded program, to tell the user whose it is.
+#[must_use]
+pub fn program_name(id: u32) -> Option<String> {
+    aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|info| info.id() == id)
+        .and_then(|info| info.name_as_str().map(str::to_owned))
+}
+
 /// Sizes of the maps that are sized at load.
 struct Sizes {
     directory_log2: u8,
@@ -413,7 +453,7 @@ impl Sizes {
     }
 }
 
-fn load_object(settings: &Settings, sizes: &Sizes) -> Result<Ebpf, EngineError> {
+fn load_maps(object: &[u8], settings: &Settings, sizes: &Sizes) -> Result<Ebpf, EngineError> {
     let backends = sizes.backends as u32;
     EbpfLoader::new()
         .override_global(maps::SETTINGS, settings.as_bytes(), true)
@@ -423,7 +463,7 @@ fn load_object(settings: &Settings, sizes: &Sizes) -> Result<Ebpf, EngineError> 
         .map_max_entries(maps::BACKEND_COUNTERS, backends)
         .map_max_entries(maps::ESTABLISHED_V4, sizes.established)
         .map_max_entries(maps::HALF_OPEN_V4, sizes.half_open)
-        .load(object::XDP)
+        .load(object)
         .map_err(load_error)
 }
 

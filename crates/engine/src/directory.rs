@@ -22,7 +22,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Fills a directory, at most three quarters full at the start, so that few seeds are needed.
+    /// Fills the smallest directory that one of the seeds fits, at most three quarters full.
     pub fn build(entries: &BTreeMap<KeyOrder, EntryV4>) -> Result<Self, EngineError> {
         let enough = entries.len().div_ceil(BUCKET_ENTRIES * 3 / 4).max(1);
         let mut log2 = enough.next_power_of_two().trailing_zeros() as u8;
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_key_is_found_in_its_bucket() {
-        for count in [0, 1, 4, 5, 100, 10_000, 40_000] {
+        for count in [0, 1, 4, 5, 100, 10_000, 2 * abi::limits::MAX_SERVICES] {
             let entries = entries(count);
             let directory = Directory::build(&entries).unwrap();
             let active = directory.active(0);
@@ -122,13 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_many_services_stays_within_four_times_its_keys() {
+    fn ten_thousand_keys_take_two_megabytes_at_most() {
         let directory = Directory::build(&entries(10_000)).unwrap();
-        assert!(
-            directory.buckets.len() * BUCKET_ENTRIES <= 4 * 10_000 * 2,
-            "{}",
-            directory.buckets.len()
-        );
+        assert!(directory.buckets.len() * size_of::<BucketV4>() <= 2 << 20);
     }
 
     #[test]

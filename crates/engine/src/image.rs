@@ -65,22 +65,10 @@ impl Image {
     /// Builds everything. `next_hop` says how to reach a backend, if that is known.
     pub fn build(
         desired: &Desired,
-        next_hop: impl Fn(IpAddr) -> Option<NextHop>,
+        next_hop: impl Fn(&Service, &Backend) -> Option<NextHop>,
     ) -> Result<Self, EngineError> {
         let (services, slots) = rings(desired)?;
-        let backends = desired
-            .services
-            .iter()
-            .flat_map(|service| {
-                service
-                    .backends
-                    .iter()
-                    .map(move |backend| (service, backend))
-            })
-            .map(|(service, backend)| {
-                backend_entry(desired, service, backend, next_hop(backend.address))
-            })
-            .collect::<Vec<_>>();
+        let backends = backend_entries(desired, next_hop);
         let directory = Directory::build(&directory_entries(desired, &backends))?;
         Ok(Self {
             directory,
@@ -89,6 +77,51 @@ impl Image {
             slots,
         })
     }
+
+    /// How many slots of a service's ring belong to each of its `count` backends, whose indices
+    /// start at `first_backend`.
+    #[must_use]
+    pub fn shares(&self, service: usize, first_backend: u32, count: usize) -> Vec<u32> {
+        let mut shares = vec![0; count];
+        let ring = self
+            .services
+            .get(service)
+            .map_or(Ring::NONE, |service| service.ring);
+        let slots = self.slots.iter().skip(ring.first_slot() as usize);
+        for slot in slots.take(ring.length() as usize) {
+            let backend = slot.current().wrapping_sub(first_backend);
+            if let Some(share) = shares.get_mut(backend as usize) {
+                *share += 1;
+            }
+        }
+        shares
+    }
+
+    /// The same image with next hops as they are now. Rings do not depend on them.
+    pub fn set_next_hops(
+        &mut self,
+        desired: &Desired,
+        next_hop: impl Fn(&Service, &Backend) -> Option<NextHop>,
+    ) -> Result<(), EngineError> {
+        let backends = backend_entries(desired, next_hop);
+        self.directory = Directory::build(&directory_entries(desired, &backends))?;
+        self.backends = backends;
+        Ok(())
+    }
+}
+
+fn backend_entries(
+    desired: &Desired,
+    next_hop: impl Fn(&Service, &Backend) -> Option<NextHop>,
+) -> Vec<backend::Backend> {
+    let mut entries = Vec::new();
+    for service in &desired.services {
+        for backend in &service.backends {
+            let hop = next_hop(service, backend);
+            entries.push(backend_entry(desired, service, backend, hop));
+        }
+    }
+    entries
 }
 
 /// Services with the places of their rings, and the rings.

@@ -40,7 +40,10 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new(length: Length) -> Self {
-        Self { length, times: Vec::new() }
+        Self {
+            length,
+            times: Vec::new(),
+        }
     }
 
     /// The time of the slot at `rank`; a rank past the end is the last one.
@@ -153,7 +156,10 @@ mod tests {
                 let left = (-octaves.exp2()).exp2();
                 let expected = 1.0 - (f64::from(rank) + 0.5) / f64::from(slots);
                 let error = (left - expected).abs() / (1.0 - expected);
-                assert!(error < 0.002, "rank {rank} of {slots}: {left}, expected {expected}");
+                assert!(
+                    error < 0.002,
+                    "rank {rank} of {slots}: {left}, expected {expected}"
+                );
             }
         }
     }
@@ -165,7 +171,11 @@ mod tests {
             let times = clock.times(until).to_vec();
             assert!(times.is_sorted() && !times.is_empty());
             assert!(times.len() == 4_096 || times.last().is_some_and(|&last| last > until));
-            assert!(times.into_iter().eq((0..).map(|r| clock.time(r)).take(clock.times.len())));
+            assert!(
+                times
+                    .into_iter()
+                    .eq((0..).map(|r| clock.time(r)).take(clock.times.len()))
+            );
         }
         assert_eq!(clock.times.len(), 4_096);
     }

@@ -89,12 +89,19 @@ mod tests {
             (RingError::NoMembers, "found no members", "add a"),
             (RingError::NoWeight { members: 3 }, "all 3", "give one"),
             (
-                RingError::DuplicateKey { key: 0xAB, first: 2, second: 5 },
+                RingError::DuplicateKey {
+                    key: 0xAB,
+                    first: 2,
+                    second: 5,
+                },
                 "0x00000000000000ab at positions 2 and 5",
                 "list each backend once",
             ),
             (
-                RingError::TooManyMembers { weighted: 5, length },
+                RingError::TooManyMembers {
+                    weighted: 5,
+                    length,
+                },
                 "found 5 for 4 slots",
                 "longer ring",
             ),

@@ -14,38 +14,42 @@ impl Length {
     /// The longest ring: 1,048,576 slots.
     pub const MAX: Self = Self { log2: 20 };
 
-    /// The shortest ring that [`Length::for_backends`] hands out.
-    const SHORTEST_DEFAULT: usize = 1_024;
-    /// From this length on the default is [`Self::PER_BACKEND`] slots for each backend.
-    const ENOUGH: usize = 4_096;
-    const PER_BACKEND_BELOW_ENOUGH: usize = 512;
-    const PER_BACKEND: usize = 128;
-
     /// A length of `slots` slots.
     ///
     /// # Errors
     /// [`RingError::BadLength`] if `slots` is not a power of two or is above 1,048,576.
     pub const fn new(slots: u32) -> Result<Self, RingError> {
         if slots.is_power_of_two() && slots <= Self::MAX.slots() {
-            Ok(Self { log2: slots.ilog2() as u8 })
+            Ok(Self {
+                log2: slots.ilog2() as u8,
+            })
         } else {
             Err(RingError::BadLength { slots })
         }
     }
 
-    /// The default length for a service with `backends` backends: at least 128 slots for each of
-    /// them, at least 1,024, at most 1,048,576. Up to 4,096 slots it is at least 512 for each,
-    /// because what moves beyond the share of a lost backend depends on the ring's length more than
-    /// on the number of backends (see the crate's documentation for the numbers).
+    /// The default length for a service with `backends` backends: 1,024 slots for one or two of
+    /// them, 4,096 for up to 16, 8,192 for up to 64, and from there on 128 for each, rounded up to a
+    /// power of two; never more than 1,048,576. Fewer would often be enough for even shares, but
+    /// what moves needlessly when a backend goes depends on the ring's length more than on the
+    /// number of backends.
+    ///
+    /// Keep a service's length while it has 128 slots for each backend: rings of different lengths
+    /// have little in common, so a new length moves most slots.
     #[must_use]
     pub fn for_backends(backends: usize) -> Self {
-        let short = backends.saturating_mul(Self::PER_BACKEND_BELOW_ENOUGH).min(Self::ENOUGH);
+        let shortest = match backends {
+            0..=2 => 1_024,
+            3..=16 => 4_096,
+            _ => 8_192,
+        };
         let slots = backends
-            .saturating_mul(Self::PER_BACKEND)
-            .max(short)
-            .clamp(Self::SHORTEST_DEFAULT, 1 << Self::MAX.log2);
-        // At most 2^20, so neither step can overflow.
-        Self { log2: slots.next_power_of_two().ilog2() as u8 }
+            .saturating_mul(128)
+            .clamp(shortest, 1 << Self::MAX.log2);
+        // At most 2^20, so this neither overflows nor exceeds the longest length.
+        Self {
+            log2: slots.next_power_of_two().ilog2() as u8,
+        }
     }
 
     /// The number of bits of an index: the slot of a 32-bit flow hash is its top `log2` bits.
@@ -63,7 +67,9 @@ impl Length {
     /// Twice this length, or `None` if this is the longest.
     #[must_use]
     pub fn doubled(self) -> Option<Self> {
-        (self < Self::MAX).then(|| Self { log2: self.log2 + 1 })
+        (self < Self::MAX).then(|| Self {
+            log2: self.log2 + 1,
+        })
     }
 }
 
@@ -91,19 +97,22 @@ mod tests {
         let cases = [
             (0, 1_024),
             (2, 1_024),
-            (3, 2_048),
-            (4, 2_048),
-            (5, 4_096),
-            (32, 4_096),
-            (33, 8_192),
+            (3, 4_096),
+            (16, 4_096),
+            (17, 8_192),
             (64, 8_192),
+            (65, 16_384),
             (1_000, 131_072),
             (8_192, 1_048_576),
             (10_000, 1_048_576),
             (usize::MAX, 1_048_576),
         ];
         for (backends, slots) in cases {
-            assert_eq!(Length::for_backends(backends).slots(), slots, "{backends} backends");
+            assert_eq!(
+                Length::for_backends(backends).slots(),
+                slots,
+                "{backends} backends"
+            );
         }
     }
 
@@ -111,7 +120,10 @@ mod tests {
     fn the_default_length_has_128_slots_for_each_backend_until_it_is_the_longest() {
         for backends in 0..=8_192 {
             let slots = Length::for_backends(backends).slots() as usize;
-            assert!(slots >= 1_024 && slots >= 128 * backends, "{backends} backends: {slots}");
+            assert!(
+                slots >= 1_024 && slots >= 128 * backends,
+                "{backends} backends: {slots}"
+            );
         }
     }
 

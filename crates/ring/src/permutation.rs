@@ -40,17 +40,38 @@ impl Permutation {
         })
     }
 
-    /// The way back: the rank of `slot`.
-    pub(crate) fn rank(self, slot: u32) -> u32 {
-        let [skip, second, third] = self.factors.map(inverse);
-        let x = self.fold(slot.wrapping_mul(third)).wrapping_mul(second);
-        self.fold(x).wrapping_mul(skip).wrapping_sub(self.offset) & self.mask
+    /// The way back.
+    pub(crate) fn inverse(self) -> Inverse {
+        Inverse {
+            forward: self,
+            inverses: self.factors.map(inverse),
+        }
     }
 
     /// Flips the lower half of an index by the upper half.
     fn fold(self, x: u32) -> u32 {
         let x = x & self.mask;
         x ^ (x >> self.shift)
+    }
+}
+
+/// A [`Permutation`] from slots to ranks.
+#[derive(Clone, Copy)]
+pub(crate) struct Inverse {
+    forward: Permutation,
+    inverses: [u32; 3],
+}
+
+impl Inverse {
+    /// The rank of `slot`.
+    pub(crate) fn rank(&self, slot: u32) -> u32 {
+        let [skip, second, third] = self.inverses;
+        let x = self
+            .forward
+            .fold(slot.wrapping_mul(third))
+            .wrapping_mul(second);
+        let x = self.forward.fold(x).wrapping_mul(skip);
+        x.wrapping_sub(self.forward.offset) & self.forward.mask
     }
 }
 
@@ -80,16 +101,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_slot_has_one_rank_and_rank_finds_it() {
+    fn every_slot_has_one_rank_and_the_inverse_finds_it() {
         for log2 in 0..=11 {
             let length = Length::new(1 << log2).unwrap();
             for key in 0..8 {
                 let permutation = Permutation::new(key, 1, length);
                 let mut seen = vec![false; length.slots() as usize];
                 for (rank, slot) in (0..length.slots()).zip(permutation.slots_from(0)) {
-                    assert!(!seen[slot as usize], "2^{log2} slots, key {key}, slot {slot}");
+                    assert!(
+                        !seen[slot as usize],
+                        "2^{log2} slots, key {key}, slot {slot}"
+                    );
                     seen[slot as usize] = true;
-                    assert_eq!(permutation.rank(slot), rank, "2^{log2} slots, key {key}");
+                    assert_eq!(
+                        permutation.inverse().rank(slot),
+                        rank,
+                        "2^{log2} slots, key {key}"
+                    );
                 }
             }
         }

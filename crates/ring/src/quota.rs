@@ -12,10 +12,16 @@ pub(crate) fn largest_remainder(weights: &[NonZeroU32], length: Length) -> Vec<u
     // At most 2^20 weights below 2^32, and 2^20 slots: no sum or product reaches 2^53.
     let total: u64 = weights.iter().map(|&weight| u64::from(weight.get())).sum();
     let product = |weight: &NonZeroU32| u64::from(weight.get()) * u64::from(length.slots());
-    let mut quotas: Vec<u32> = weights.iter().map(|w| (product(w) / total) as u32).collect();
+    let mut quotas: Vec<u32> = weights
+        .iter()
+        .map(|w| (product(w) / total) as u32)
+        .collect();
 
-    let mut by_remainder: Vec<(u64, usize)> =
-        weights.iter().map(|w| product(w) % total).zip(0..).collect();
+    let mut by_remainder: Vec<(u64, usize)> = weights
+        .iter()
+        .map(|w| product(w) % total)
+        .zip(0..)
+        .collect();
     by_remainder.sort_unstable_by_key(|&(remainder, position)| (Reverse(remainder), position));
     let left = length.slots() - quotas.iter().sum::<u32>();
     for &(_, position) in by_remainder.iter().take(left as usize) {
@@ -29,7 +35,10 @@ mod tests {
     use super::*;
 
     fn quotas(weights: &[u32], slots: u32) -> Vec<u32> {
-        let weights: Vec<_> = weights.iter().map(|&w| NonZeroU32::new(w).unwrap()).collect();
+        let weights: Vec<_> = weights
+            .iter()
+            .map(|&w| NonZeroU32::new(w).unwrap())
+            .collect();
         largest_remainder(&weights, Length::new(slots).unwrap())
     }
 

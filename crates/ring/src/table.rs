@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use crate::populate::{Owner, populate};
+use crate::populate::{Candidate, populate};
 use crate::quota::largest_remainder;
 use crate::{Length, RingError};
 
@@ -38,36 +38,44 @@ pub struct Ring {
 /// - [`RingError::TooManyMembers`] if more members than slots have a weight above 0.
 pub fn build(members: &[Member], length: Length, seed: u64) -> Result<Ring, RingError> {
     let by_key = sorted_by_key(members)?;
-    let weighted: Vec<(u32, Member, NonZeroU32)> = by_key
-        .into_iter()
-        .filter_map(|(at, member)| Some((at, member, NonZeroU32::new(member.weight)?)))
-        .collect();
-    if members.is_empty() {
+    if by_key.is_empty() {
         return Err(RingError::NoMembers);
     }
+    let (positions, weighted): (Vec<u32>, Vec<(u64, NonZeroU32)>) = by_key
+        .into_iter()
+        .filter_map(|(at, member)| Some((at, (member.key, NonZeroU32::new(member.weight)?))))
+        .unzip();
     if weighted.is_empty() {
-        return Err(RingError::NoWeight { members: members.len() });
+        return Err(RingError::NoWeight {
+            members: members.len(),
+        });
     }
     if weighted.len() > length.slots() as usize {
-        return Err(RingError::TooManyMembers { weighted: weighted.len(), length });
+        return Err(RingError::TooManyMembers {
+            weighted: weighted.len(),
+            length,
+        });
     }
 
-    let weights: Vec<u32> = weighted.iter().map(|(_, member, _)| member.weight).collect();
-    let quotas_by_key = largest_remainder(&weights, length.slots());
-    let candidates: Vec<Owner> = weighted
-        .iter()
-        .zip(&quotas_by_key)
-        .map(|(&(_, Member { key, .. }, weight), &quota)| Owner { key, weight, quota })
+    let weights: Vec<NonZeroU32> = weighted.iter().map(|&(_, weight)| weight).collect();
+    let candidates: Vec<Candidate> = weighted
+        .into_iter()
+        .zip(largest_remainder(&weights, length))
+        .map(|((key, weight), quota)| Candidate { key, weight, quota })
         .collect();
+    let mut quotas = vec![0; members.len()];
+    for (&at, candidate) in positions.iter().zip(&candidates) {
+        quotas[at as usize] = candidate.quota;
+    }
     let mut owners = populate(&candidates, length, seed);
     for owner in &mut owners {
-        *owner = weighted[*owner as usize].0;
+        *owner = positions[*owner as usize];
     }
-    let mut quotas = vec![0; members.len()];
-    for ((at, ..), quota) in weighted.iter().zip(quotas_by_key) {
-        quotas[*at as usize] = quota;
-    }
-    Ok(Ring { length, owners, quotas })
+    Ok(Ring {
+        length,
+        owners,
+        quotas,
+    })
 }
 
 /// The members with their positions in the caller's slice, in ascending order of their keys.
@@ -79,7 +87,11 @@ fn sorted_by_key(members: &[Member]) -> Result<Vec<(u32, Member)>, RingError> {
         if let [(first, a), (second, b)] = pair
             && a.key == b.key
         {
-            return Err(RingError::DuplicateKey { key: a.key, first: *first, second: *second });
+            return Err(RingError::DuplicateKey {
+                key: a.key,
+                first: *first,
+                second: *second,
+            });
         }
     }
     Ok(by_key)
@@ -114,8 +126,94 @@ impl Ring {
     pub fn doubled(&self) -> Option<Self> {
         Some(Self {
             length: self.length.doubled()?,
-            owners: self.owners.iter().flat_map(|&owner| [owner, owner]).collect(),
+            owners: self
+                .owners
+                .iter()
+                .flat_map(|&owner| [owner, owner])
+                .collect(),
             quotas: self.quotas.iter().map(|quota| quota * 2).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(slots: u32) -> Length {
+        Length::new(slots).unwrap()
+    }
+
+    fn members(weights: &[u32]) -> Vec<Member> {
+        (100..)
+            .zip(weights)
+            .map(|(key, &weight)| Member { key, weight })
+            .collect()
+    }
+
+    #[test]
+    fn without_members_there_is_no_ring() {
+        assert_eq!(build(&[], length(8), 1), Err(RingError::NoMembers));
+    }
+
+    #[test]
+    fn without_any_weight_there_is_no_ring() {
+        assert_eq!(
+            build(&members(&[0, 0]), length(8), 1),
+            Err(RingError::NoWeight { members: 2 })
+        );
+    }
+
+    #[test]
+    fn equal_keys_are_refused_whatever_their_weights() {
+        let twin = |key, weight| Member { key, weight };
+        let members = [twin(1, 1), twin(7, 0), twin(3, 1), twin(7, 5), twin(7, 5)];
+        assert_eq!(
+            build(&members, length(8), 1),
+            Err(RingError::DuplicateKey {
+                key: 7,
+                first: 1,
+                second: 3
+            })
+        );
+    }
+
+    #[test]
+    fn more_weighted_members_than_slots_are_refused_and_others_do_not_count() {
+        assert_eq!(
+            build(&members(&[1, 1, 1, 0]), length(2), 1),
+            Err(RingError::TooManyMembers {
+                weighted: 3,
+                length: length(2)
+            })
+        );
+        assert!(build(&members(&[1, 0, 1, 0]), length(2), 1).is_ok());
+    }
+
+    #[test]
+    fn one_member_owns_every_slot_at_every_length() {
+        for slots in [1, 2, 4_096, 1 << 20] {
+            let ring = build(&members(&[0, 5, 0]), length(slots), 1).unwrap();
+            assert_eq!(ring.quotas(), [0, slots, 0]);
+            assert!(ring.owners().iter().all(|&owner| owner == 1));
+        }
+    }
+
+    #[test]
+    fn the_longest_doubled_ring_is_the_longest_ring() {
+        let ring = build(&members(&[1, 2]), length(1 << 19), 1).unwrap();
+        let doubled = ring.doubled().unwrap();
+        assert_eq!(doubled.length(), Length::MAX);
+        assert_eq!(doubled.doubled(), None);
+    }
+
+    #[test]
+    fn a_small_ring_is_the_same_everywhere() {
+        let ring = build(&members(&[1, 2, 3]), length(16), 42).unwrap();
+        assert_eq!(ring.quotas(), [3, 5, 8]);
+        assert_eq!(
+            ring.owners(),
+            [1, 2, 1, 0, 2, 0, 1, 2, 0, 1, 2, 1, 2, 2, 2, 2]
+        );
     }
 }

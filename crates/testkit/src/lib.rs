@@ -1,1 +1,27 @@
-//! evenkeel-testkit
+//! What tests of the packet's way need, without a kernel.
+//!
+//! - [`frame`]: a frame in memory, as `datapath` wants it.
+//! - [`content`]: contents of all maps but the flows.
+//! - [`tables`], [`flow_map`]: the maps in memory, as `datapath` wants them.
+//! - [`builder`]: puts packets together, with right or deliberately wrong checksums.
+//! - [`checksums`]: takes packets apart and checks every checksum, with code of its own.
+//! - [`endpoints`]: who sends a frame to whom, without the code under test.
+//! - [`outcome`]: what became of a packet, natively or in the kernel.
+//! - [`fixture`], [`world`]: tables of packets in and out, and the services they are about.
+//! - [`random`]: numbers that a seed repeats.
+//! - [`traffic`]: random packets of many flows, some of them damaged.
+
+#![forbid(unsafe_code)]
+
+pub mod builder;
+pub mod checksums;
+pub mod content;
+pub mod endpoints;
+pub mod fixture;
+pub mod flow_map;
+pub mod frame;
+pub mod outcome;
+pub mod random;
+pub mod tables;
+pub mod traffic;
+pub mod world;

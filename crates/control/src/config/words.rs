@@ -63,20 +63,7 @@ pub(super) fn service_id(text: &str) -> Result<ServiceId, Mistake> {
             _ => format!("write \"tcp://{text}\" or \"udp://{text}\""),
         }));
     };
-    let protocol = match scheme {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        _ => {
-            return Err(Mistake::new(
-                0..scheme.len(),
-                format!("unknown protocol {scheme:?}"),
-                "expected tcp or udp",
-            )
-            .help(format!(
-                "evenkeel balances TCP and UDP whatever they carry: write \"tcp://{rest}\" or \"udp://{rest}\""
-            )));
-        }
-    };
+    let protocol = protocol(scheme, rest)?;
     let offset = scheme.len() + "://".len();
     let (host, port) = split_port(rest).map_err(|mistake| mistake.shift(offset))?;
     let address =
@@ -114,6 +101,22 @@ pub(super) fn service_id(text: &str) -> Result<ServiceId, Mistake> {
         address,
         port,
     })
+}
+
+fn protocol(scheme: &str, rest: &str) -> Result<Protocol, Mistake> {
+    match scheme {
+        "tcp" => Ok(Protocol::Tcp),
+        "udp" => Ok(Protocol::Udp),
+        _ => Err(Mistake::new(
+            0..scheme.len(),
+            format!("unknown protocol {scheme:?}"),
+            "expected tcp or udp",
+        )
+        .help(format!(
+            "evenkeel balances TCP and UDP whatever they carry: \
+             write \"tcp://{rest}\" or \"udp://{rest}\""
+        ))),
+    }
 }
 
 /// `10.0.0.2`, `10.0.0.2:9000`, `10.0.0.2@de:ad:be:ef:00:02`, `[2001:db8::2]:9000@MAC`. Each part

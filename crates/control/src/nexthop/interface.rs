@@ -83,11 +83,7 @@ pub enum InterfaceError {
 /// # Errors
 /// There is no such interface, or netlink is not available.
 pub async fn interface(name: &str) -> Result<Interface, InterfaceError> {
-    let (connection, handle, _) = rtnetlink::new_connection()?;
-    let connection = tokio::spawn(connection);
-    let messages = handle.link().get().execute().try_collect::<Vec<_>>().await;
-    connection.abort();
-    let interfaces: Vec<Interface> = messages?.iter().map(describe).collect();
+    let interfaces = interfaces().await?;
     match interfaces.iter().find(|interface| interface.name == name) {
         Some(found) => Ok(found.clone()),
         None => Err(InterfaceError::NotFound {
@@ -98,6 +94,18 @@ pub async fn interface(name: &str) -> Result<Interface, InterfaceError> {
                 .collect(),
         }),
     }
+}
+
+/// All interfaces of the network namespace of the calling thread.
+///
+/// # Errors
+/// Netlink is not available.
+pub async fn interfaces() -> Result<Vec<Interface>, InterfaceError> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    let connection = tokio::spawn(connection);
+    let messages = handle.link().get().execute().try_collect::<Vec<_>>().await;
+    connection.abort();
+    Ok(messages?.iter().map(describe).collect())
 }
 
 fn describe(message: &LinkMessage) -> Interface {
@@ -159,5 +167,40 @@ fn attached(attributes: &[LinkXdp]) -> Vec<AttachedXdp> {
     match (mode, id) {
         (Some(mode), Some(program_id)) => vec![AttachedXdp { mode, program_id }],
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(attributes: &[LinkXdp]) -> Vec<String> {
+        attached(attributes)
+            .iter()
+            .map(|xdp| format!("{} {}", xdp.mode, xdp.program_id))
+            .collect()
+    }
+
+    #[test]
+    fn attached_programs_are_told_by_mode() {
+        let none = [LinkXdp::Attached(XdpAttached::None)];
+        assert_eq!(words(&none), [""; 0]);
+        let driver = [
+            LinkXdp::Attached(XdpAttached::Driver),
+            LinkXdp::ProgId(7),
+            LinkXdp::DrvProgId(7),
+        ];
+        assert_eq!(words(&driver), ["native 7"]);
+        let both = [
+            LinkXdp::Attached(XdpAttached::Multiple),
+            LinkXdp::DrvProgId(7),
+            LinkXdp::SkbProgId(8),
+        ];
+        assert_eq!(words(&both), ["native 7", "generic 8"]);
+        let old = [
+            LinkXdp::Attached(XdpAttached::SocketBuffer),
+            LinkXdp::ProgId(9),
+        ];
+        assert_eq!(words(&old), ["generic 9"]);
     }
 }

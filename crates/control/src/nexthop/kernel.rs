@@ -15,8 +15,8 @@ use rtnetlink::packet_route::route::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
+use super::facts::{Event, Link, Neighbour, NeighbourKey, Prefix, Route};
 use super::resolution::Reason;
-use super::table::{Event, Link, Neighbour, NeighbourKey, Prefix, Route};
 
 // errno.h
 const EACCES: i32 = 13;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use engine::desired::{Desired, Mac};
+use engine::desired::{Desired, Mac, NextHop};
 
 /// An address whose next hop is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +29,6 @@ pub fn targets(desired: &Desired) -> Vec<Target> {
     macs.into_iter()
         .map(|(address, mac)| Target { address, mac })
         .collect()
-}
-
-/// How to send to an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NextHop {
-    /// The interface packets leave by.
-    pub interface_index: u32,
-    /// That interface's MAC.
-    pub source_mac: Mac,
-    /// The MAC of the neighbour: the address itself where it is on the link, else the gateway.
-    pub destination_mac: Mac,
-    /// The address that the route prefers as source.
-    pub source_address: IpAddr,
-    /// Largest IP packet in bytes: the smaller of the interface's and the route's.
-    pub mtu: u32,
 }
 
 /// What is known about a target.

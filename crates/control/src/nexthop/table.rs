@@ -2,106 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::RangeInclusive;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use engine::desired::Mac;
+use engine::desired::{Mac, NextHop};
 
-use super::resolution::{NextHop, Reason, Resolution, Target};
+use super::facts::{Event, Link, Neighbour, NeighbourKey, Route};
+use super::resolution::{Reason, Resolution, Target};
 
 /// An unresolved neighbour is asked for this often; the kernel gives up on one after 3 s.
 const RETRY: Duration = Duration::from_secs(4);
 /// A neighbour in use is confirmed this often, plus up to [`SPREAD`], so that not all are at once.
 const CONFIRM: Duration = Duration::from_secs(15);
 const SPREAD: Duration = Duration::from_secs(10);
-
-/// Names an entry of the kernel's neighbour table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct NeighbourKey {
-    pub(super) interface_index: u32,
-    pub(super) address: IpAddr,
-}
-
-/// State of a neighbour entry, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Neighbour {
-    /// Being asked for, or without a MAC.
-    Unknown,
-    /// It did not answer.
-    Failed,
-    /// Its MAC is good, or being confirmed by the kernel.
-    Confirmed(Mac),
-    /// It had this MAC a while ago, or claims so itself (gratuitous ARP).
-    Stale(Mac),
-}
-
-impl Neighbour {
-    fn mac(&self) -> Option<Mac> {
-        match self {
-            Self::Confirmed(mac) | Self::Stale(mac) => Some(*mac),
-            Self::Unknown | Self::Failed => None,
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) name: String,
-    /// `None` unless Ethernet.
-    pub(super) mac: Option<Mac>,
-    pub(super) mtu: u32,
-    pub(super) up: bool,
-    pub(super) carrier: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) interface_index: u32,
-    /// The gateway, or the target itself.
-    pub(super) next_hop: IpAddr,
-    pub(super) source_address: Option<IpAddr>,
-    pub(super) mtu: Option<u32>,
-}
-
-/// Addresses that share their first `length` bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Prefix {
-    pub(super) address: IpAddr,
-    pub(super) length: u8,
-}
-
-impl Prefix {
-    fn range(self) -> RangeInclusive<IpAddr> {
-        match self.address {
-            IpAddr::V4(v4) => {
-                let host = u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
-                let first = v4.to_bits() & !host;
-                IpAddr::V4(Ipv4Addr::from_bits(first))
-                    ..=IpAddr::V4(Ipv4Addr::from_bits(first | host))
-            }
-            IpAddr::V6(v6) => {
-                let host = u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
-                let first = v6.to_bits() & !host;
-                IpAddr::V6(Ipv6Addr::from_bits(first))
-                    ..=IpAddr::V6(Ipv6Addr::from_bits(first | host))
-            }
-        }
-    }
-}
-
-/// A change in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    /// A link is now like this, or gone.
-    Link(u32, Option<Link>),
-    /// A neighbour entry is now like this, or gone.
-    Neighbour(NeighbourKey, Option<Neighbour>),
-    /// A route to this prefix came or went.
-    Route(Prefix),
-    /// Something that every route may depend on.
-    AnyRoute,
-}
 
 #[derive(Debug)]
 struct TargetState {
@@ -243,7 +156,7 @@ impl Table {
         if let Ok(route) = &route
             && needs_neighbour
         {
-            let key = key_of(route);
+            let key = route.neighbour();
             let entry = self.neighbours.get(&key);
             let wanted = self.wanted.entry(key).or_insert_with(|| Wanted {
                 targets: BTreeSet::new(),
@@ -264,7 +177,7 @@ impl Table {
             return;
         };
         if let Some(Ok(route)) = state.route.take() {
-            let key = key_of(&route);
+            let key = route.neighbour();
             if let Some(wanted) = self.wanted.get_mut(&key) {
                 wanted.targets.remove(&address);
                 if wanted.targets.is_empty() {
@@ -286,7 +199,12 @@ impl Table {
         match entry {
             Some(Neighbour::Failed) => {
                 wanted.failed = true;
-                wanted.last_mac = None;
+                // One that answered so far may have another MAC now: the next question is a
+                // broadcast, the ones that failed were to the old MAC only.
+                wanted.due = match wanted.last_mac.take() {
+                    Some(_) => now,
+                    None => wanted.due.min(now + RETRY),
+                };
             }
             Some(Neighbour::Confirmed(mac)) => {
                 wanted.failed = false;
@@ -365,7 +283,7 @@ impl Table {
             source_mac: link.mac.ok_or_else(|| Reason::NotEthernet(interface()))?,
             destination_mac: match state.mac {
                 Some(mac) => mac,
-                None => self.neighbour_mac(key_of(route), link)?,
+                None => self.neighbour_mac(route.neighbour(), link)?,
             },
             source_address: route
                 .source_address
@@ -395,13 +313,6 @@ impl Table {
                 interface,
             },
         })
-    }
-}
-
-fn key_of(route: &Route) -> NeighbourKey {
-    NeighbourKey {
-        interface_index: route.interface_index,
-        address: route.next_hop,
     }
 }
 

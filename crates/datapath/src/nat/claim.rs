@@ -68,7 +68,12 @@ fn try_claim<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> Result<bo
         Err(InsertError::Exists) => {
             // The client's own claim, whose forward half was pushed out.
             let ours = tables.flow(FlowTable::HalfOpen, key, |entry| {
-                entry.becomes == flow.becomes
+                let ours = entry.becomes == flow.becomes;
+                if ours {
+                    entry.client = flow.client;
+                    entry.last_seen = flow.last_seen;
+                }
+                ours
             });
             return Ok(ours == Some(true));
         }

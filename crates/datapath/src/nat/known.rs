@@ -50,10 +50,32 @@ pub(super) fn forward<P: Packet, T: Tables>(
     }
     let flow = found?;
     if flow.direction == FORWARD {
+        if table == FlowTable::HalfOpen && !holds_claim(tables, parsed, &flow, now) {
+            tables.remove_flow(table, &parsed.key);
+            return None;
+        }
         Some(to_backend(packet, tables, parsed, table, &flow))
     } else {
         Some(to_client(packet, tables, parsed, table, &flow))
     }
+}
+
+/// Whether the reverse half of a half-open flow is still there: it may have been pushed out, and
+/// another flow may have its tuple by now. Looking at it also keeps it among the recent ones.
+#[inline(always)]
+fn holds_claim<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known, now: u32) -> bool {
+    let client = &parsed.key;
+    let key = client.opposite(&flow.becomes);
+    let ours = |reverse: &mut FlowV4| {
+        let ours = reverse.leads_to(client);
+        if ours {
+            reverse.last_seen = now;
+        }
+        ours
+    };
+    // Established: another CPU has promoted the flow since.
+    tables.flow(FlowTable::HalfOpen, &key, ours) == Some(true)
+        || tables.flow(FlowTable::Established, &key, ours) == Some(true)
 }
 
 /// Notes in the flow's entry what this packet says, and returns the entry as it was before.
@@ -130,7 +152,7 @@ fn to_backend<P: Packet, T: Tables>(
         note_control_flags(tables, parsed, table, flow);
     }
     let mut reason = Reason::Forwarded;
-    if table == FlowTable::HalfOpen && completes_handshake(&parsed.segment) {
+    if table == FlowTable::HalfOpen && may_complete_handshake(&parsed.segment) {
         match promote(tables, parsed, flow) {
             Promotion::Done | Promotion::NotYet => {}
             Promotion::TableFull => reason = Reason::ForwardedTableFull,
@@ -174,10 +196,11 @@ fn to_client<P: Packet, T: Tables>(
     }
 }
 
-/// An ACK without SYN; UDP flows are promoted by the backend's answer.
+/// An ACK without SYN. UDP flows are promoted by the backend's answer, or by what the client sends
+/// after it if there was no room then.
 #[inline(always)]
-fn completes_handshake(segment: &Segment) -> bool {
-    segment.flags & (tcp::SYN | tcp::ACK) == tcp::ACK
+fn may_complete_handshake(segment: &Segment) -> bool {
+    segment.transport == Transport::Udp || segment.flags & (tcp::SYN | tcp::ACK) == tcp::ACK
 }
 
 /// SYN and RST of a client: the first may open a closed flow again (the backend decides, as it

@@ -14,6 +14,8 @@ mod promote;
 mod rewrite;
 mod start;
 
+pub use rewrite::rewrite;
+
 use abi::backend::Link;
 use abi::reason::Reason;
 use wire::ipv4;

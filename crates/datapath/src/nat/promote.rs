@@ -27,15 +27,14 @@ pub(super) fn promote<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known) -> P
     } else {
         (&other_key, &parsed.key)
     };
-    // A spoofed client cannot know the backend's initial sequence number (RFC 9293, section 3.4.1).
-    if parsed.segment.transport == Transport::Tcp {
-        let acknowledgment = parsed.segment.acknowledgment.get();
-        let complete = tables.flow(FlowTable::HalfOpen, reverse_key, |reverse| {
-            reverse.seen & ANSWERED != 0 && reverse.handshake == acknowledgment
-        });
-        if complete != Some(true) {
-            return Promotion::NotYet;
-        }
+    let is_tcp = parsed.segment.transport == Transport::Tcp;
+    let acknowledgment = parsed.segment.acknowledgment.get();
+    let complete = tables.flow(FlowTable::HalfOpen, reverse_key, |reverse| {
+        // A spoofed client cannot know the backend's initial sequence number (RFC 9293, section 3.4.1).
+        reverse.seen & ANSWERED != 0 && (!is_tcp || reverse.handshake == acknowledgment)
+    });
+    if complete != Some(true) {
+        return Promotion::NotYet;
     }
     let promotion = establish(tables, forward_key, reverse_key);
     if promotion == Promotion::Done {
@@ -54,10 +53,7 @@ fn establish<T: Tables>(tables: &T, forward: &FlowKeyV4, reverse: &FlowKeyV4) ->
         Err(EstablishError::Insert(InsertError::Full)) => return Promotion::TableFull,
         Err(EstablishError::Insert(InsertError::Exists)) => {
             let ours = tables.flow(FlowTable::Established, reverse, |entry| {
-                entry.becomes.destination == forward.source()
-                    && entry.becomes.destination_port == forward.source_port()
-                    && entry.becomes.source == forward.destination()
-                    && entry.becomes.source_port == forward.destination_port()
+                entry.leads_to(forward)
             });
             if ours != Some(true) {
                 return Promotion::TupleTaken;

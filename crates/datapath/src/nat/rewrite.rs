@@ -10,7 +10,7 @@ use crate::{Packet, Parsed, Transport};
 /// Rewrites the packet as `becomes` says, one hop further, and addresses it to `link`. Tags, options
 /// and payload stay as they are. `None` if the frame is shorter than [`crate::parse`] found it.
 #[inline(always)]
-pub(super) fn rewrite<P: Packet>(
+pub fn rewrite<P: Packet>(
     packet: &mut P,
     parsed: &Parsed,
     becomes: &Rewrite,

@@ -260,7 +260,7 @@ fn ten_thousand_services_of_ten_backends_take_well_under_a_second() {
             "[[service]]\naddress = \"tcp://10.1.{high}.{low}:80\"\nbackends = ["
         )
         .unwrap();
-        for backend in 1..=6 {
+        for backend in 1..=10 {
             write!(
                 text,
                 "\"10.{}.{high}.{low}@de:ad:be:ef:00:02\", ",

@@ -1,3 +1,4 @@
+use super::super::facts::Prefix;
 use super::*;
 
 const ETH0: u32 = 2;
@@ -143,6 +144,9 @@ fn a_dropped_entry_keeps_its_mac_until_the_neighbour_is_known_not_to_answer() {
     assert_eq!(table.take_due(now), [key(2)]);
     table.apply(Event::Neighbour(key(2), Some(Neighbour::Failed)), now);
     assert_eq!(next_hop_mac(&table, 2), None);
+    assert_eq!(table.take_due(now), [key(2)], "it may have another MAC");
+    table.apply(Event::Neighbour(key(2), Some(Neighbour::Failed)), now);
+    assert_eq!(table.take_due(now), []);
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! Nanoseconds per packet, by `BPF_PROG_TEST_RUN`, beside floors measured in the same run
+//! (DESIGN: 7).
+
+mod cases;
+mod measure;
+mod plane;
+mod report;
+mod traffic;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Parser;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use measure::Effort;
+use plane::Planes;
+use report::Report;
+
+/// Measures the packet path: each case beside floors, interleaved, on one CPU.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel-bench")]
+struct Options {
+    /// A fifth of the rounds, of a tenth of the packets.
+    #[arg(long)]
+    quick: bool,
+    /// Rounds; every case runs once in each.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+    /// Packets of a case in a round.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1000..))]
+    packets: Option<u32>,
+    /// Only cases (floors aside) whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Runs every case with this build of the bench object, too, for a comparison within one run.
+    #[arg(long, value_name = "OBJECT")]
+    against: Option<PathBuf>,
+    /// The CPU to run on.
+    #[arg(long, default_value_t = 0)]
+    cpu: usize,
+    /// Where the results go.
+    #[arg(long, default_value = "bench.json")]
+    json: PathBuf,
+}
+
+impl Options {
+    fn effort(&self) -> Effort {
+        let (rounds, packets) = if self.quick {
+            (3, 100_000)
+        } else {
+            (15, 1_000_000)
+        };
+        Effort {
+            rounds: self.rounds.unwrap_or(rounds),
+            packets: self.packets.unwrap_or(packets),
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    pin(options.cpu)?;
+    let effort = options.effort();
+    let against = options.against.as_deref().map(read).transpose()?;
+    let cases = cases::select(&options.only, against.is_some());
+    anyhow::ensure!(
+        !cases.is_empty(),
+        "expected: part of a case's name; found: --only {}",
+        options.only
+    );
+    eprintln!("loading the programs and entering the flows ...");
+    let program = plane::product_facts()?;
+    let mut planes = Planes::load(&cases, against.as_deref().unwrap_or_default())?;
+    let timings = measure::run(&mut planes, &cases, effort)?;
+    let report = Report::new(&cases, &timings, effort, program);
+    print!("{report}");
+    let json = serde_json::to_string_pretty(&report)? + "\n";
+    std::fs::write(&options.json, json)
+        .with_context(|| format!("cannot write {}", options.json.display()))?;
+    println!("\nwritten to {}", options.json.display());
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Keeps this thread on one CPU: caches stay its own, and per-CPU counters are in one place.
+fn pin(cpu: usize) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)
+        .with_context(|| format!("there is no CPU {cpu}"))?;
+    sched_setaffinity(Pid::from_raw(0), &set).with_context(|| format!("cannot run on CPU {cpu}"))
+}

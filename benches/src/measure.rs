@@ -1,0 +1,126 @@
+//! Interleaved rounds, each checked against the kernel's counters.
+
+use std::time::Duration;
+
+use abi::reason::Reason;
+use anyhow::{Context, bail, ensure};
+use nix::time::{ClockId, clock_gettime};
+use wire::{checksum, ipv4};
+use zerocopy::FromBytes;
+
+use crate::cases::Case;
+use crate::plane::Planes;
+use crate::traffic::{tcp_sum, trailer};
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Runs of each case.
+    pub(crate) rounds: u32,
+    /// Packets in a run.
+    pub(crate) packets: u32,
+}
+
+/// Nanoseconds per packet of one case, a value for each round.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Timing(Vec<f64>);
+
+impl Timing {
+    /// The least.
+    pub(crate) fn min(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// The middle one.
+    pub(crate) fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Runs every case once in each round. Timings are in the order of `cases`.
+pub(crate) fn run(
+    planes: &mut Planes,
+    cases: &[Case],
+    effort: Effort,
+) -> anyhow::Result<Vec<Timing>> {
+    let mut timings = vec![Timing::default(); cases.len()];
+    // The first round warms up.
+    for round in 0..=effort.rounds {
+        eprint!("\rround {round} of {} ", effort.rounds);
+        let first = round.wrapping_mul(effort.packets);
+        for (case, timing) in cases.iter().zip(&mut timings) {
+            let nanoseconds = run_once(planes, case, first, effort.packets)
+                .with_context(|| format!("case \"{}\"", case.name))?;
+            if round > 0 {
+                timing.0.push(nanoseconds);
+            }
+        }
+    }
+    eprintln!();
+    Ok(timings)
+}
+
+fn run_once(planes: &mut Planes, case: &Case, first: u32, packets: u32) -> anyhow::Result<f64> {
+    let plane = planes.of(case)?;
+    let frame = case.traffic.frame(first);
+    let before = plane.reason_counters()?;
+    let start = cpu_time()?;
+    let outcome = plane.test_run_program(case.kind.program(), &frame, packets)?;
+    let spent = cpu_time()? - start;
+    let after = plane.reason_counters()?;
+    ensure!(
+        outcome.action == case.action,
+        "expected: XDP action {}, found: {}",
+        case.action,
+        outcome.action
+    );
+    check_reasons(case, &before, &after, packets)?;
+    if case.reason.is_some() {
+        check_frame(&outcome.frame)?;
+    }
+    Ok(spent.as_nanos() as f64 / f64::from(packets))
+}
+
+/// This thread's time on the CPU: whoever else runs on it is not counted. The kernel's own
+/// measurement has whole nanoseconds only.
+fn cpu_time() -> anyhow::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+/// Every packet must have met the reason meant, and no other.
+fn check_reasons(case: &Case, before: &[u64], after: &[u64], packets: u32) -> anyhow::Result<()> {
+    for ((reason, before), after) in Reason::ALL.iter().zip(before).zip(after) {
+        let found = after - before;
+        let expected = if case.reason == Some(*reason) {
+            u64::from(packets)
+        } else {
+            0
+        };
+        if found != expected {
+            bail!(
+                "expected: {expected} of {packets} packets with reason {}, found: {found}",
+                reason.name()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The last packet's checksums, as it came out, must be valid.
+fn check_frame(frame: &[u8]) -> anyhow::Result<()> {
+    let ip = frame.get(14..34).context("the frame is too short")?;
+    let tcp = frame.get(34..54).context("the frame is too short")?;
+    let header = ipv4::Ipv4::read_from_bytes(ip).ok().context("no header")?;
+    let sums = (checksum::sum(ip, 0), tcp_sum(&header, tcp));
+    ensure!(
+        sums == (0xffff, 0xffff),
+        "expected: valid checksums in the packet that comes out, found: sums {sums:04x?}"
+    );
+    ensure!(
+        frame.len() > trailer::OFFSET,
+        "the trailer is gone from the frame"
+    );
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+/// A layer-4 load balancer with an XDP data plane.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Balance, in the foreground, until Ctrl-C
+    Run(Run),
+    /// Say whether a config file is valid, and everything that is wrong with it
+    Check(Check),
+    /// Show services, backends, counters and reasons of a running instance
+    Status(Status),
+    /// Say what would be done with a packet, and why
+    Explain(Explain),
+    /// Run the packets of a capture through the real program
+    Replay(Replay),
+    /// Small networks of namespaces to try things in
+    Lab(Lab),
+}
+
+/// Where services come from: a file, or one service from flags.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true).args(["config", "service"]))]
+pub(crate) struct Source {
+    /// Config file (docs/config.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What clients reach: tcp://ADDRESS:PORT or udp://ADDRESS:PORT, with * for every port
+    #[arg(long, value_name = "URL", requires = "backend")]
+    pub(crate) service: Option<String>,
+    /// A server behind the service; repeat for more
+    #[arg(long, value_name = "ADDRESS[:PORT][@MAC]", conflicts_with = "config")]
+    pub(crate) backend: Vec<String>,
+    /// Weight of a backend, in the order of the backends; default 1
+    #[arg(long, value_name = "N", conflicts_with = "config")]
+    pub(crate) weight: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Interfaces to run on; with --config they replace those of the file
+    #[arg(value_name = "IFACE")]
+    pub(crate) interfaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Where the program runs
+    #[arg(long, value_enum, default_value_t = Mode::Auto)]
+    pub(crate) mode: Mode,
+    /// Name of this instance; default: that of the network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Mode {
+    /// In the driver if it can, else in the network stack
+    Auto,
+    /// In the driver, or fail
+    Native,
+    /// In the network stack: any driver, at a fraction of the speed
+    Generic,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Config file (docs/config.md)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Name of the instance; default: that of the network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("transport").args(["tcp", "udp"]))]
+pub(crate) struct Explain {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Sender of the packet
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) from: SocketAddr,
+    /// Receiver of the packet
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) to: SocketAddr,
+    /// A TCP packet with these flags (the default, with syn)
+    #[arg(
+        long,
+        value_name = "FLAGS",
+        value_delimiter = ',',
+        default_value = "syn"
+    )]
+    pub(crate) tcp: Vec<String>,
+    /// A UDP packet
+    #[arg(long)]
+    pub(crate) udp: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Capture to read: pcap or pcapng, Ethernet
+    #[arg(long = "in", value_name = "IN.pcap")]
+    pub(crate) input: PathBuf,
+    /// Capture to write: the packets that come out
+    #[arg(long = "out", value_name = "OUT.pcap")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print a JSON object a line instead of columns
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lab {
+    #[command(subcommand)]
+    pub(crate) command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Bring a lab up
+    Up {
+        /// tutorial, routed or crowd; NAME-TAG for another copy
+        name: String,
+        /// Print the commands instead of running them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take a lab down, with everything that runs in it
+    Down {
+        /// As given to `up`
+        name: String,
+    },
+    /// List the labs that are up
+    List,
+    /// Run a command in a host of a lab
+    Exec {
+        /// As given to `up`
+        name: String,
+        /// The host, as in `lab list`
+        host: String,
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Bring a lab up, balance real requests in it, show what happened, take it down
+    Run {
+        /// tutorial
+        name: String,
+    },
+    /// Serve HTTP and UDP and say who answers (for backends)
+    Serve {
+        /// Who answers
+        #[arg(long)]
+        name: String,
+        /// Where
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: SocketAddr,
+    },
+    /// Send HTTP requests on fresh connections and say who answered (for clients)
+    Fetch {
+        /// As http://10.0.0.10:8000/
+        url: String,
+        /// How many
+        #[arg(long, default_value_t = 100)]
+        requests: usize,
+        /// How many at a time
+        #[arg(long, default_value_t = 1)]
+        concurrency: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}

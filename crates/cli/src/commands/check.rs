@@ -1,0 +1,29 @@
+//! `evenkeel check`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use control::config;
+
+use super::source::warn;
+use crate::arguments::Check;
+
+pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
+    let checked = config::load(&arguments.file)?;
+    for warning in &checked.warnings {
+        warn(warning);
+    }
+    let services = &checked.desired.services;
+    let backends: usize = services.iter().map(|service| service.backends.len()).sum();
+    println!(
+        "{}: valid; {} services, {backends} backends, interfaces: {}",
+        arguments.file.display(),
+        services.len(),
+        if checked.desired.interfaces.is_empty() {
+            "none (name them to `evenkeel run`)".into()
+        } else {
+            checked.desired.interfaces.join(", ")
+        }
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,148 @@
+//! `evenkeel lab`.
+
+use std::env::current_exe;
+use std::io::stdout;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lab::fetch::{FetchOptions, Target, fetch};
+use lab::serve::{ServeOptions, serve};
+use lab::tutorial::{self, Style};
+use lab::{Blueprint, Interrupt, Lab, LabId};
+
+use crate::arguments::LabCommand;
+
+/// Port of the tutorial's service and backends.
+const TUTORIAL_PORT: u16 = 8000;
+
+pub(crate) fn lab(command: LabCommand) -> Result<ExitCode> {
+    match command {
+        LabCommand::Up { name, dry_run } => up(&name, dry_run)?,
+        LabCommand::Down { name } => down(&name)?,
+        LabCommand::List => list()?,
+        LabCommand::Exec {
+            name,
+            host,
+            command,
+        } => exec(&name, &host, &command)?,
+        LabCommand::Run { name } => run(&name)?,
+        LabCommand::Serve { name, listen } => {
+            let interrupt = Interrupt::on_signals()?;
+            serve(&ServeOptions { name, listen }, &interrupt, &mut stdout())?;
+        }
+        LabCommand::Fetch {
+            url,
+            requests,
+            concurrency,
+            json,
+        } => return fetch_url(&url, requests, concurrency, json),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn blueprint(name: &str) -> Result<Blueprint> {
+    let id: LabId = name.parse()?;
+    Ok(Blueprint::of(id).pass_object(engine::object::PASS))
+}
+
+fn up(name: &str, dry_run: bool) -> Result<()> {
+    let blueprint = blueprint(name)?;
+    if dry_run {
+        print!("{}", blueprint.script());
+        return Ok(());
+    }
+    let interrupt = Interrupt::on_signals()?;
+    let mut lab = blueprint.interrupt(&interrupt).up()?;
+    lab.keep();
+    list()?;
+    println!("\nrun something in it:  evenkeel lab exec {name} HOST COMMAND...");
+    println!("take it down:         evenkeel lab down {name}");
+    Ok(())
+}
+
+fn down(name: &str) -> Result<()> {
+    let removed = lab::down(&name.parse()?)?;
+    if removed.is_empty() {
+        println!("lab {name} was not up");
+    } else {
+        println!("lab {name} is down");
+    }
+    Ok(())
+}
+
+fn list() -> Result<()> {
+    let labs = lab::list()?;
+    if labs.is_empty() {
+        println!("no lab is up; `evenkeel lab up tutorial` brings one up");
+    }
+    for lab in labs {
+        print!("{lab}");
+    }
+    Ok(())
+}
+
+fn exec(name: &str, host: &str, command: &[String]) -> Result<()> {
+    let lab = Lab::open(name.parse()?)?;
+    let Some((program, arguments)) = command.split_first() else {
+        bail!("expected a command");
+    };
+    // Does not come back unless it fails.
+    Err(lab.host(host)?.exec(program, arguments).into())
+}
+
+fn run(name: &str) -> Result<()> {
+    if name != "tutorial" {
+        bail!(
+            "expected `tutorial`, found {name:?}: the other labs are brought up with `evenkeel lab up {name}`"
+        );
+    }
+    let words = |text: &str| {
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let balance = format!(
+        "run veth6 --service tcp://10.0.0.10:{TUTORIAL_PORT} --backend 10.0.0.2 --backend 10.0.0.3"
+    );
+    let run = tutorial::Run {
+        blueprint: blueprint(name)?,
+        program: current_exe()?,
+        serve: serve_arguments,
+        balance: words(&balance),
+        status: words("status"),
+        port: TUTORIAL_PORT,
+        requests: 100,
+    };
+    let interrupt = Interrupt::on_signals()?;
+    tutorial::run(&run, &interrupt, Style::detect(&stdout()), &mut stdout())?;
+    Ok(())
+}
+
+fn serve_arguments(name: &str, listen: SocketAddr) -> Vec<String> {
+    let listen = listen.to_string();
+    ["lab", "serve", "--name", name, "--listen", &listen]
+        .map(str::to_owned)
+        .into()
+}
+
+fn fetch_url(url: &str, requests: usize, concurrency: usize, json: bool) -> Result<ExitCode> {
+    let target: Target = url.parse()?;
+    let options = FetchOptions {
+        requests,
+        concurrency,
+        interrupt: Interrupt::on_signals()?,
+        ..FetchOptions::new(target)
+    };
+    let report = fetch(&options)?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report.summary)?);
+    } else {
+        print!("{}", report.summary);
+    }
+    Ok(if report.summary.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,8 @@
+//! One file a command.
+
+pub(crate) mod check;
+pub(crate) mod lab;
+pub(crate) mod replay;
+pub(crate) mod run;
+mod source;
+pub(crate) mod status;

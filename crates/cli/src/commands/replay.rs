@@ -1,0 +1,70 @@
+//! `evenkeel replay` and `evenkeel explain`.
+
+use std::io::{BufWriter, Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use control::replay::{self, Probe, ProbeTransport, Record, ReplayError};
+
+use super::source::desired;
+use crate::arguments::{Explain, Replay};
+
+pub(crate) fn replay(arguments: Replay) -> Result<ExitCode> {
+    let checked = desired(&arguments.source, &[])?;
+    let mut out = BufWriter::new(stdout().lock());
+    if !arguments.json {
+        writeln!(
+            out,
+            "{:>6}  {:<8}  {:<22}  {:<26}  {:<21}  bytes out",
+            "packet", "action", "reason", "service", "backend"
+        )?;
+    }
+    let mut each = |record: &Record| {
+        if arguments.json {
+            serde_json::to_writer(&mut out, record)?;
+            return writeln!(out);
+        }
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        writeln!(
+            out,
+            "{:>6}  {:<8}  {:<22}  {:<26}  {:<21}  {}",
+            record.index,
+            record.action,
+            record.reason,
+            or_dash(&record.service),
+            or_dash(&record.backend),
+            record.out_len
+        )
+    };
+    let result = replay::replay(
+        &checked.desired,
+        &arguments.input,
+        arguments.output.as_deref(),
+        &mut each,
+    );
+    match result {
+        // `evenkeel replay ... | head` is not an error.
+        Err(ReplayError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        result => {
+            // What was found before an error is worth showing.
+            out.flush()?;
+            result?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn explain(arguments: Explain) -> Result<ExitCode> {
+    let checked = desired(&arguments.source, &[])?;
+    let probe = Probe {
+        from: arguments.from,
+        to: arguments.to,
+        transport: if arguments.udp {
+            ProbeTransport::Udp
+        } else {
+            ProbeTransport::Tcp(arguments.tcp)
+        },
+    };
+    print!("{}", replay::explain(&checked.desired, &probe)?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,41 @@
+//! `evenkeel run`.
+
+use std::io::{IsTerminal, stderr, stdout};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use control::config::Host;
+use control::instance::{self, RunOptions, default_name};
+use engine::dataplane::AttachMode;
+use tracing_subscriber::EnvFilter;
+
+use super::source::{desired, warn};
+use crate::arguments::{Mode, Run};
+
+pub(crate) fn run(arguments: Run) -> Result<ExitCode> {
+    let checked = desired(&arguments.source, &arguments.interfaces)?;
+    for warning in Host::read().warnings(&checked.desired) {
+        warn(&warning);
+    }
+    let filter = EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .init();
+    let options = RunOptions {
+        desired: checked.desired,
+        mode: match arguments.mode {
+            Mode::Auto => AttachMode::Auto,
+            Mode::Native => AttachMode::Native,
+            Mode::Generic => AttachMode::Generic,
+        },
+        name: arguments.instance.unwrap_or_else(default_name),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(instance::run(options, &mut stdout()))?;
+    Ok(ExitCode::SUCCESS)
+}

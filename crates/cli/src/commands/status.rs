@@ -1,0 +1,137 @@
+//! `evenkeel status`.
+
+use std::process::ExitCode;
+
+use abi::reason::Reason;
+use anyhow::Result;
+use control::api::fetch_status;
+use control::instance::default_name;
+use control::status::{BackendStatus, Status as InstanceStatus};
+
+use crate::arguments::Status;
+
+pub(crate) fn status(arguments: &Status) -> Result<ExitCode> {
+    let name = arguments.instance.clone().unwrap_or_else(default_name);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let status = runtime.block_on(fetch_status(&name))?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print_text(&status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_text(status: &InstanceStatus) {
+    println!(
+        "instance {}, evenkeel {}, up {}",
+        status.instance,
+        status.version,
+        duration(status.uptime_seconds)
+    );
+    for interface in &status.interfaces {
+        let mac = interface.mac.as_deref().unwrap_or("-");
+        println!(
+            "interface {}  {} XDP  {mac}",
+            interface.name, interface.mode
+        );
+    }
+    let flows = &status.flows;
+    println!(
+        "flows     {} of {} established, {} of {} half-open",
+        flows.established, flows.established_limit, flows.half_open, flows.half_open_limit
+    );
+    for service in &status.services {
+        println!(
+            "\n{}  {}, affinity {}, {} slots",
+            service.service, service.mode, service.affinity, service.slots
+        );
+        println!(
+            "  {:<21}  {:<11}  {:>6}  {:>7}  {:>9}  {:>11}  {:>9}  {:>9}  next hop",
+            "backend",
+            "state",
+            "weight",
+            "share",
+            "new flows",
+            "packets to",
+            "bytes to",
+            "bytes from"
+        );
+        for backend in &service.backends {
+            print_backend(backend);
+        }
+    }
+    println!("\npackets by reason");
+    for reason in Reason::ALL {
+        let count = status.reasons.get(reason.name()).copied().unwrap_or(0);
+        if count > 0 {
+            println!(
+                "  {:<22}  {count:>12}  {}",
+                reason.name(),
+                reason.explanation()
+            );
+        }
+    }
+}
+
+fn print_backend(backend: &BackendStatus) {
+    println!(
+        "  {:<21}  {:<11}  {:>6}  {:>5.1} %  {:>9}  {:>11}  {:>9}  {:>10}  {}",
+        backend.address,
+        backend.state,
+        backend.weight,
+        backend.share * 100.0,
+        backend.new_flows,
+        backend.packets,
+        bytes(backend.bytes),
+        bytes(backend.reply_bytes),
+        match (&backend.problem, &backend.mac, &backend.interface) {
+            (Some(problem), _, _) => problem.clone(),
+            (None, Some(mac), Some(interface)) => format!("{mac} via {interface}"),
+            _ => "-".into(),
+        }
+    );
+}
+
+/// In powers of 1,000, as link speeds are.
+fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            return if unit == "B" {
+                format!("{count} B")
+            } else {
+                format!("{value:.1} {unit}")
+            };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} PB")
+}
+
+fn duration(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min {} s", seconds % 60),
+        3600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_500), "1.5 kB");
+        assert_eq!(bytes(u64::MAX), "18446.7 PB");
+        assert_eq!(duration(59), "59 s");
+        assert_eq!(duration(61), "1 min 1 s");
+        assert_eq!(duration(90_000), "1 d 1 h");
+    }
+}

@@ -1,0 +1,219 @@
+//! The instance's API: HTTP/JSON on a Unix socket that only root can reach.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::instance::{Instance, SOCKET_DIRECTORY, lock, running, socket_path};
+use crate::status::Status;
+
+/// Largest answer that a client reads.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// What can go wrong on the socket.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Another process serves the instance.
+    #[error("instance {name} is running already (it answers at {path}): stop it, or choose another name with --instance", path = path.display())]
+    Running {
+        /// The instance.
+        name: String,
+        /// Its socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be made.
+    #[error("{path}: {source}{hint}", path = path.display(), hint = hint(source))]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody answers.
+    #[error("no instance {name} is running (nobody answers at {path}): start one with `evenkeel run`{others}", path = path.display(), others = others(name))]
+    NotRunning {
+        /// The instance.
+        name: String,
+        /// Its socket.
+        path: PathBuf,
+    },
+    /// The answer was not one.
+    #[error("instance {name} gave no proper answer: {problem}")]
+    Answer {
+        /// The instance.
+        name: String,
+        /// What was wrong.
+        problem: String,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        "; expected: root; run it with sudo"
+    } else {
+        ""
+    }
+}
+
+/// A hint at instances of other names.
+fn others(name: &str) -> String {
+    let others: Vec<String> = running()
+        .into_iter()
+        .filter(|other| other != name)
+        .collect();
+    if others.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; there may be others (--instance NAME): {}",
+            others.join(", ")
+        )
+    }
+}
+
+/// A bound socket, which is removed when dropped.
+#[derive(Debug)]
+pub struct Listener {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // If it is gone already, so much the better.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Binds the socket of an instance, unless it is running. One that a killed process left behind
+/// is taken over.
+///
+/// # Errors
+/// The instance is running, or the socket cannot be made.
+pub fn listen(name: &str) -> Result<Listener, ApiError> {
+    let path = socket_path(name);
+    let failed = |source| ApiError::Socket {
+        path: path.clone(),
+        source,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(SOCKET_DIRECTORY)
+        .map_err(failed)?;
+    match StdUnixStream::connect(&path) {
+        Ok(_) => {
+            let name = name.into();
+            return Err(ApiError::Running { name, path });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(&path).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    Ok(Listener { listener, path })
+}
+
+/// Answers requests until the socket fails.
+///
+/// # Errors
+/// The socket failed.
+pub async fn serve(listener: Listener, instance: Arc<Mutex<Instance>>) -> Result<(), ApiError> {
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .with_state(instance);
+    let path = listener.path.clone();
+    axum::serve(listener, router)
+        .await
+        .map_err(|source| ApiError::Socket { path, source })
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = UnixStream;
+    type Addr = tokio::net::unix::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        axum::serve::Listener::accept(&mut self.listener).await
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+async fn status(State(instance): State<Arc<Mutex<Instance>>>) -> Response {
+    match lock(&instance).status() {
+        Ok(status) => Json(status).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Asks a running instance for its status.
+///
+/// # Errors
+/// It is not running, or does not answer properly.
+pub async fn fetch_status(name: &str) -> Result<Status, ApiError> {
+    let body = fetch(name, "/v1/status").await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::Answer {
+        name: name.into(),
+        problem: error.to_string(),
+    })
+}
+
+async fn fetch(name: &str, uri: &str) -> Result<Bytes, ApiError> {
+    let path = socket_path(name);
+    let stream = UnixStream::connect(&path)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ApiError::NotRunning {
+                name: name.into(),
+                path,
+            },
+            _ => ApiError::Socket { path, source },
+        })?;
+    let answer = |problem: String| ApiError::Answer {
+        name: name.into(),
+        problem,
+    };
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| answer(error.to_string()))?;
+    let connection = tokio::spawn(connection);
+    let request = hyper::Request::get(uri)
+        .header(hyper::header::HOST, "evenkeel")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| answer(error.to_string()))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| answer(error.to_string()))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| answer(error.to_string()))?
+        .to_bytes();
+    connection.abort();
+    if !status.is_success() {
+        return Err(answer(format!(
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        )));
+    }
+    Ok(body)
+}

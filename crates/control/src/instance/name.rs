@@ -1,0 +1,64 @@
+//! Which instance, and where its socket lies.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// Directory of the instances' sockets, readable by root only.
+pub const SOCKET_DIRECTORY: &str = "/run/evenkeel";
+
+/// Where `ip netns` keeps the names of network namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// Every network namespace has an instance of its own: `default` in the machine's, elsewhere the
+/// namespace's name, or its number if it has none.
+#[must_use]
+pub fn default_name() -> String {
+    let inode = |path: &str| fs::metadata(path).map(|metadata| metadata.ino()).ok();
+    let Some(ours) = inode("/proc/thread-self/ns/net") else {
+        return "default".into();
+    };
+    if inode("/proc/1/ns/net").is_none_or(|first| first == ours) {
+        return "default".into();
+    }
+    fs::read_dir(NAMESPACES)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .find(|entry| {
+            entry
+                .metadata()
+                .is_ok_and(|metadata| metadata.ino() == ours)
+        })
+        .map_or_else(
+            || format!("netns-{ours}"),
+            |entry| entry.file_name().to_string_lossy().into_owned(),
+        )
+}
+
+/// Where an instance answers.
+#[must_use]
+pub fn socket_path(name: &str) -> PathBuf {
+    PathBuf::from(SOCKET_DIRECTORY).join(format!("{name}.sock"))
+}
+
+/// Names of the instances that have a socket, running or not.
+#[must_use]
+pub fn running() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(SOCKET_DIRECTORY)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            Some(
+                entry
+                    .file_name()
+                    .to_str()?
+                    .strip_suffix(".sock")?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    names.sort();
+    names
+}

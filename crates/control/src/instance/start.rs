@@ -1,0 +1,142 @@
+//! From options to packets.
+
+use std::io::Write;
+use std::time::{Duration, Instant as Clock};
+
+use engine::dataplane::{AttachedMode, DataPlane, program_name};
+use engine::image::Image;
+use engine::sweep::Ages;
+
+use super::state::{Attached, Instance};
+use super::{RunError, RunOptions};
+use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
+
+/// How long to wait for neighbours to answer before going on without them.
+const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Looks at the interfaces, finds the next hops, loads, fills and attaches. On an error whatever
+/// was attached is detached again, because the links go with the data plane.
+pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), RunError> {
+    let desired = options.desired;
+    if desired.interfaces.is_empty() {
+        return Err(RunError::NoInterface);
+    }
+    let mut interfaces = Vec::new();
+    for name in &desired.interfaces {
+        let interface = interface(name).await?;
+        check(&interface)?;
+        interfaces.push(interface);
+    }
+    let next_hops = NextHops::start(targets(&desired)).await?;
+    let resolutions = next_hops.wait_all(Clock::now() + NEIGHBOUR_PATIENCE).await;
+
+    let ages = Ages::of(&desired.timeouts)?;
+    let reach = super::state::Reach::new(&interfaces, resolutions);
+    let image = Image::build(&desired, |_, backend| reach.next_hop(backend.address))?;
+    let mut plane = DataPlane::load(&desired, &image, false)?;
+    plane.write(&image)?;
+    let mut attached = Vec::new();
+    for interface in interfaces {
+        let mode = plane.attach(&interface.name, interface.index, options.mode)?;
+        attached.push(Attached { interface, mode });
+    }
+    let instance = Instance {
+        name: options.name,
+        started: Clock::now(),
+        desired,
+        plane,
+        image,
+        attached,
+        reach,
+        ages,
+    };
+    Ok((instance, next_hops))
+}
+
+fn check(interface: &Interface) -> Result<(), RunError> {
+    if interface.mac.is_none() {
+        return Err(RunError::NotEthernet(interface.name.clone()));
+    }
+    match interface.xdp.first() {
+        None => Ok(()),
+        Some(other) => Err(RunError::Occupied {
+            interface: interface.name.clone(),
+            id: other.program_id,
+            name: program_name(other.program_id).unwrap_or_else(|| "unknown".into()),
+            mode: other.mode.to_string(),
+            off: match other.mode {
+                XdpMode::Native => "xdpdrv",
+                XdpMode::Generic => "xdpgeneric",
+                XdpMode::Offloaded => "xdpoffload",
+            },
+        }),
+    }
+}
+
+/// Says what is running.
+pub(super) fn describe(instance: &Instance, out: &mut impl Write) -> Result<(), RunError> {
+    let status = instance.status()?;
+    writeln!(
+        out,
+        "evenkeel {}, instance {}",
+        status.version, status.instance
+    )?;
+    for interface in &status.interfaces {
+        let mac = interface.mac.as_deref().unwrap_or("no MAC");
+        let note = if interface.mode == AttachedMode::Generic.name() {
+            " (in the network stack: every driver can, at a fraction of the speed)"
+        } else {
+            ""
+        };
+        writeln!(
+            out,
+            "interface {}  {} XDP{note}, {mac}",
+            interface.name, interface.mode
+        )?;
+    }
+    for service in &status.services {
+        writeln!(
+            out,
+            "service   {}  {}, {} slots, affinity {}",
+            service.service, service.mode, service.slots, service.affinity
+        )?;
+        for backend in &service.backends {
+            write!(
+                out,
+                "  backend {}  weight {}, {:.1} % of new flows, ",
+                backend.address,
+                backend.weight,
+                backend.share * 100.0
+            )?;
+            match (
+                &backend.mac,
+                &backend.interface,
+                &backend.source,
+                &backend.problem,
+            ) {
+                (Some(mac), Some(interface), Some(source), None) => {
+                    writeln!(out, "via {interface} to {mac}, from {source}")?;
+                }
+                (_, _, _, problem) => {
+                    let problem = problem.as_deref().unwrap_or("next hop unknown");
+                    writeln!(out, "UNREACHABLE: {problem}")?;
+                }
+            }
+        }
+    }
+    let backends: usize = status.services.iter().map(|s| s.backends.len()).sum();
+    writeln!(
+        out,
+        "ready: {} service{}, {} backend{}; `evenkeel status` shows counters, Ctrl-C stops",
+        status.services.len(),
+        plural(status.services.len()),
+        backends,
+        plural(backends),
+    )?;
+    out.flush()?;
+    Ok(())
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,238 @@
+//! What is running, and its status.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant as Clock;
+
+use abi::flow::FORWARD;
+use abi::reason::Reason;
+use engine::EngineError;
+use engine::dataplane::{AttachedMode, DataPlane, FlowTable};
+use engine::desired::{Affinity, Backend, Desired, NextHop, Service};
+use engine::image::{self, Image};
+use engine::sweep::{Ages, sweep};
+use tracing::{debug, info, warn};
+
+use crate::nexthop::{Interface, Resolution};
+use crate::status::{BackendStatus, FlowStatus, InterfaceStatus, ServiceStatus, Status};
+
+/// An interface with the program on it.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) interface: Interface,
+    pub(super) mode: AttachedMode,
+}
+
+/// How the backends are reached.
+#[derive(Debug)]
+pub(super) struct Reach {
+    /// Names of the instance's interfaces, by index.
+    interfaces: BTreeMap<u32, String>,
+    resolutions: BTreeMap<IpAddr, Resolution>,
+}
+
+impl Reach {
+    pub(super) fn new(interfaces: &[Interface], resolutions: BTreeMap<IpAddr, Resolution>) -> Self {
+        let interfaces = interfaces
+            .iter()
+            .map(|i| (i.index, i.name.clone()))
+            .collect();
+        Self {
+            interfaces,
+            resolutions,
+        }
+    }
+
+    /// The next hop, if it is known and leads out by one of our interfaces.
+    pub(super) fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
+        self.resolve(address).ok()
+    }
+
+    /// The next hop, or what is wrong with it.
+    fn resolve(&self, address: IpAddr) -> Result<NextHop, String> {
+        let hop = match self.resolutions.get(&address) {
+            None => return Err("not looked up yet".into()),
+            Some(Resolution::Unresolved(reason)) => return Err(reason.to_string()),
+            Some(Resolution::Resolved(hop)) => *hop,
+        };
+        if !self.interfaces.contains_key(&hop.interface_index) {
+            return Err(format!(
+                "reached through interface {}, which evenkeel does not run on: name it, too",
+                hop.interface_index
+            ));
+        }
+        Ok(hop)
+    }
+}
+
+/// A running instance.
+#[derive(Debug)]
+pub struct Instance {
+    pub(super) name: String,
+    pub(super) started: Clock,
+    pub(super) desired: Desired,
+    pub(super) plane: DataPlane,
+    pub(super) image: Image,
+    pub(super) attached: Vec<Attached>,
+    pub(super) reach: Reach,
+    pub(super) ages: Ages,
+}
+
+impl Instance {
+    /// Takes a changed next hop over.
+    pub(super) fn follow(
+        &mut self,
+        address: IpAddr,
+        resolution: Resolution,
+    ) -> Result<(), EngineError> {
+        let old = self.reach.resolve(address);
+        self.reach.resolutions.insert(address, resolution);
+        let new = self.reach.resolve(address);
+        if old == new {
+            return Ok(());
+        }
+        match &new {
+            Ok(hop) => info!("{address} is reached at {}", hop.destination_mac),
+            Err(problem) => warn!("{address} is unreachable: {problem}"),
+        }
+        let mut image = self.image.clone();
+        image.set_next_hops(&self.desired, |_, backend| {
+            self.reach.next_hop(backend.address)
+        })?;
+        self.plane.write_next_hops(&self.image, &image)?;
+        self.image = image;
+        Ok(())
+    }
+
+    /// Lets go of flows that are over.
+    pub(super) fn sweep(&mut self) -> Result<(), EngineError> {
+        let swept = sweep(&mut self.plane, &self.ages)?;
+        debug!(?swept, "swept the flow tables");
+        Ok(())
+    }
+
+    /// Takes the program off every interface.
+    pub(super) fn stop(&mut self) -> Result<(), EngineError> {
+        self.plane.detach()
+    }
+
+    /// Everything worth knowing.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn status(&self) -> Result<Status, EngineError> {
+        let counts = self.plane.reason_counters()?;
+        let reasons = Reason::ALL
+            .iter()
+            .zip(counts)
+            .map(|(reason, count)| (reason.name().to_owned(), count))
+            .collect();
+        let first_backends = image::first_backends(&self.desired.services);
+        let services = self
+            .desired
+            .services
+            .iter()
+            .enumerate()
+            .zip(first_backends)
+            .map(|((index, service), first)| self.service_status(index, service, first))
+            .collect::<Result<_, _>>()?;
+        Ok(Status {
+            instance: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            interfaces: self.attached.iter().map(interface_status).collect(),
+            services,
+            flows: self.flow_status()?,
+            reasons,
+        })
+    }
+
+    fn service_status(
+        &self,
+        index: usize,
+        service: &Service,
+        first: u32,
+    ) -> Result<ServiceStatus, EngineError> {
+        let shares = self.image.shares(index, first, service.backends.len());
+        let length: u32 = shares.iter().sum();
+        let backends = service
+            .backends
+            .iter()
+            .zip(first..)
+            .zip(shares)
+            .map(|((backend, index), slots)| {
+                let share = f64::from(slots) / f64::from(length.max(1));
+                self.backend_status(service, backend, index, share)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(ServiceStatus {
+            service: service.id.to_string(),
+            mode: service.mode.to_string(),
+            affinity: match service.affinity {
+                Affinity::None => "none",
+                Affinity::SourceAddress => "source",
+            }
+            .into(),
+            slots: length,
+            backends,
+        })
+    }
+
+    fn backend_status(
+        &self,
+        service: &Service,
+        backend: &Backend,
+        index: u32,
+        share: f64,
+    ) -> Result<BackendStatus, EngineError> {
+        let counters = self.plane.backend_counters(index)?;
+        let resolved = self.reach.resolve(backend.address);
+        let hop = resolved.as_ref().ok();
+        let port = service
+            .backend_port(backend)
+            .map_or_else(|| "*".into(), |port| port.to_string());
+        Ok(BackendStatus {
+            address: format!("{}:{port}", backend.address),
+            state: if hop.is_some() { "up" } else { "unreachable" }.into(),
+            problem: resolved.as_ref().err().cloned(),
+            mac: hop.map(|hop| hop.destination_mac.to_string()),
+            interface: hop.and_then(|hop| self.reach.interfaces.get(&hop.interface_index).cloned()),
+            source: hop.map(|hop| {
+                let configured = self.desired.nat.address.map(IpAddr::V4);
+                configured.unwrap_or(hop.source_address).to_string()
+            }),
+            weight: backend.weight,
+            share,
+            packets: counters.packets,
+            bytes: counters.bytes,
+            reply_packets: counters.reply_packets,
+            reply_bytes: counters.reply_bytes,
+            new_flows: counters.new_flows,
+        })
+    }
+
+    fn flow_status(&self) -> Result<FlowStatus, EngineError> {
+        let count = |table| {
+            let mut flows = 0_u64;
+            self.plane.for_each_flow(table, |_, flow| {
+                flows += u64::from(flow.direction == FORWARD);
+            })?;
+            Ok::<_, EngineError>(flows)
+        };
+        Ok(FlowStatus {
+            established: count(FlowTable::Established)?,
+            established_limit: self.desired.limits.flows.into(),
+            half_open: count(FlowTable::HalfOpen)?,
+            half_open_limit: self.desired.limits.half_open_flows.into(),
+        })
+    }
+}
+
+fn interface_status(attached: &Attached) -> InterfaceStatus {
+    InterfaceStatus {
+        name: attached.interface.name.clone(),
+        index: attached.interface.index,
+        mac: attached.interface.mac.map(|mac| mac.to_string()),
+        mode: attached.mode.name().into(),
+    }
+}

@@ -1,0 +1,44 @@
+//! What a host would ask the kernel, made up so that a replay gives the same everywhere:
+//!
+//! - a backend's MAC: the one in the config, else `02:00` and its IPv4 address;
+//! - our own MAC: the destination of the capture's first frame, else `02:00:00:00:00:01`;
+//! - our `nat` address: the one in the config, else the service's own address (one-armed, as in
+//!   the tutorial);
+//! - the way to every backend: the interface that the packets come in by, MTU 1500.
+
+use std::net::IpAddr;
+
+use engine::desired::{Backend, Mac, NextHop, Service};
+
+/// Our MAC if the capture does not tell.
+pub(super) const OUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+
+/// `BPF_PROG_TEST_RUN` lets packets come in by the loopback device, which always has this index.
+pub(super) const INTERFACE: u32 = 1;
+
+/// The MAC a frame is addressed to, unless that is a group address.
+pub(super) fn our_mac(frame: &[u8]) -> Mac {
+    match frame.first_chunk::<6>() {
+        Some(mac) if mac[0] & 1 == 0 => Mac(*mac),
+        _ => OUR_MAC,
+    }
+}
+
+/// How to reach a backend.
+pub(super) fn next_hop(our_mac: Mac, service: &Service, backend: &Backend) -> NextHop {
+    NextHop {
+        interface_index: INTERFACE,
+        source_mac: our_mac,
+        destination_mac: backend.mac.unwrap_or_else(|| mac_of(backend.address)),
+        source_address: service.id.address,
+        mtu: 1500,
+    }
+}
+
+fn mac_of(address: IpAddr) -> Mac {
+    let [a, b, c, d] = match address {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(address) => (address.to_bits() as u32).to_be_bytes(),
+    };
+    Mac([2, 0, a, b, c, d])
+}

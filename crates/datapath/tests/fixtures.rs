@@ -1,0 +1,42 @@
+//! The fixtures of `testkit`, natively. `tests/tests/program_fixtures.rs` runs them in the kernel.
+
+#![forbid(unsafe_code)]
+
+use evenkeel_datapath::FlowTable;
+use testkit::fixture::{self, FlowCounts, Subject};
+use testkit::outcome::{self, Outcome};
+use testkit::tables::{Capacities, MemoryTables};
+use testkit::world;
+
+struct Native(MemoryTables);
+
+impl Subject for Native {
+    fn process(&mut self, frame: &[u8]) -> Outcome {
+        outcome::process(&self.0, frame, world::INTERFACE)
+    }
+
+    fn flow_counts(&self) -> FlowCounts {
+        FlowCounts {
+            established: self.0.flows(FlowTable::Established).len(),
+            half_open: self.0.flows(FlowTable::HalfOpen).len(),
+        }
+    }
+
+    fn shortest_frame(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn every_fixture_gives_its_golden_packets_natively() {
+    let mut failures = Vec::new();
+    for fixture in fixture::all() {
+        let capacities = Capacities {
+            established: fixture.flows as usize * 2,
+            half_open: 64,
+        };
+        let mut native = Native(MemoryTables::new(world::content(), capacities));
+        failures.extend(fixture::run(&fixture, &mut native).err());
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}

@@ -1,0 +1,171 @@
+//! Half-open flows give way when their table is full; established ones never do.
+
+#![forbid(unsafe_code)]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use abi::flow::{FORWARD, FlowKeyV4, REVERSE};
+use abi::reason::Reason;
+use evenkeel_datapath::{FlowTable, Tables};
+use testkit::builder::PacketBuilder;
+use testkit::outcome::{Outcome, process};
+use testkit::tables::{Capacities, MemoryTables};
+use testkit::world;
+use wire::tcp::{ACK, SYN};
+
+const BALANCER_MAC: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x10];
+const CLIENT_MAC: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x01];
+const TCP_SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 8000);
+const UDP_SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 53);
+
+fn tables(half_open: usize) -> MemoryTables {
+    let established = 64;
+    let capacities = Capacities {
+        established,
+        half_open,
+    };
+    MemoryTables::new(world::content(), capacities)
+}
+
+fn client(host: u16) -> SocketAddrV4 {
+    let [high, low] = host.to_be_bytes();
+    SocketAddrV4::new(Ipv4Addr::new(10, 9, high, low), 40_000)
+}
+
+fn send(tables: &MemoryTables, packet: PacketBuilder, mac: [u8; 6]) -> Outcome {
+    process(
+        tables,
+        &packet.macs(BALANCER_MAC, mac).build(),
+        world::INTERFACE,
+    )
+}
+
+fn segment(from: SocketAddrV4, flags: u16, acknowledgment: u32) -> PacketBuilder {
+    PacketBuilder::tcp(from, TCP_SERVICE)
+        .flags(flags)
+        .numbers(1, acknowledgment)
+}
+
+/// The backend's SYN and ACK to a flow that kept its client's port.
+fn answer() -> PacketBuilder {
+    let backend = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 8000);
+    let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 40_000);
+    PacketBuilder::tcp(backend, source)
+        .flags(SYN | ACK)
+        .numbers(5000, 2)
+}
+
+/// Pushes one half of the only half-open flow out.
+fn evict(tables: &MemoryTables, direction: u8) {
+    let keys: Vec<FlowKeyV4> = tables
+        .flows(FlowTable::HalfOpen)
+        .into_iter()
+        .filter(|(_, flow)| flow.direction == direction)
+        .map(|(key, _)| key)
+        .collect();
+    assert_eq!(keys.len(), 1);
+    tables.remove_flow(FlowTable::HalfOpen, &keys[0]);
+}
+
+#[test]
+fn a_flood_of_syns_pushes_out_half_open_flows_only() {
+    let tables = tables(32);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    send(&tables, answer(), CLIENT_MAC);
+    send(&tables, segment(client(0), ACK, 5001), CLIENT_MAC);
+    let established = tables.flows(FlowTable::Established);
+    assert_eq!(established.len(), 2);
+    for host in 1..10_000 {
+        let port = 1024 + host;
+        let from = SocketAddrV4::new(*client(host).ip(), port);
+        let outcome = send(&tables, segment(from, SYN, 0), CLIENT_MAC);
+        assert_eq!(outcome.reason, Reason::NewFlow, "host {host}");
+    }
+    assert_eq!(tables.flows(FlowTable::HalfOpen).len(), 32);
+    assert_eq!(tables.flows(FlowTable::Established), established);
+    let outcome = send(&tables, segment(client(0), ACK, 5001), CLIENT_MAC);
+    assert_eq!(outcome.reason, Reason::Forwarded);
+    let outcome = send(&tables, answer(), CLIENT_MAC);
+    assert_eq!(outcome.reason, Reason::Replied);
+}
+
+#[test]
+fn a_syn_sent_again_takes_its_claim_up_when_the_forward_half_was_pushed_out() {
+    let tables = tables(32);
+    let first = send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    evict(&tables, FORWARD);
+    let again = send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    assert_eq!(again, first);
+    assert_eq!(tables.flows(FlowTable::HalfOpen).len(), 2);
+}
+
+#[test]
+fn a_claim_taken_up_again_leads_to_where_the_client_is_now() {
+    let tables = tables(32);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    evict(&tables, FORWARD);
+    let moved = [2, 2, 2, 2, 2, 2];
+    send(&tables, segment(client(0), SYN, 0), moved);
+    let reply = send(&tables, answer(), CLIENT_MAC);
+    assert_eq!(reply.reason, Reason::Replied);
+    assert_eq!(reply.frame[..6], moved);
+}
+
+#[test]
+fn a_flow_whose_claim_was_pushed_out_starts_anew() {
+    let tables = tables(32);
+    let first = send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    evict(&tables, REVERSE);
+    let again = send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    assert_eq!(again, first);
+    evict(&tables, REVERSE);
+    let outcome = send(&tables, segment(client(0), ACK, 5001), CLIENT_MAC);
+    assert_eq!(outcome.reason, Reason::NoFlow);
+    assert!(tables.flows(FlowTable::HalfOpen).is_empty());
+
+    let question = PacketBuilder::udp(client(0), UDP_SERVICE);
+    send(&tables, question.clone(), CLIENT_MAC);
+    evict(&tables, REVERSE);
+    assert_eq!(send(&tables, question, CLIENT_MAC).reason, Reason::NewFlow);
+}
+
+#[test]
+fn a_claim_that_went_to_another_client_is_not_used_by_the_first() {
+    let tables = tables(32);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    evict(&tables, REVERSE);
+    let second = send(&tables, segment(client(1), SYN, 0), CLIENT_MAC);
+    send(&tables, answer(), CLIENT_MAC);
+    let first = send(&tables, segment(client(0), ACK, 5001), CLIENT_MAC);
+    assert_eq!(first.reason, Reason::NoFlow);
+    let anew = send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    assert_eq!(anew.reason, Reason::NewFlow);
+    assert_ne!(anew.frame, second.frame);
+}
+
+#[test]
+fn a_udp_flow_that_found_no_room_is_established_when_there_is_some() {
+    let capacities = Capacities {
+        established: 2,
+        half_open: 32,
+    };
+    let tables = MemoryTables::new(world::content(), capacities);
+    let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 40_000);
+    let backend = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 5353);
+    let question = |port| {
+        let from = SocketAddrV4::new(*client(0).ip(), port);
+        send(&tables, PacketBuilder::udp(from, UDP_SERVICE), CLIENT_MAC).reason
+    };
+    for port in [40_000, 40_001] {
+        assert_eq!(question(port), Reason::NewFlow);
+        let to = SocketAddrV4::new(*source.ip(), port);
+        send(&tables, PacketBuilder::udp(backend, to), CLIENT_MAC);
+    }
+    assert_eq!(question(40_001), Reason::ForwardedTableFull);
+    for key in tables.flows(FlowTable::Established).keys() {
+        tables.remove_flow(FlowTable::Established, key);
+    }
+    assert_eq!(question(40_001), Reason::Forwarded);
+    assert_eq!(tables.flows(FlowTable::Established).len(), 2);
+    assert!(tables.flows(FlowTable::HalfOpen).is_empty());
+}
