@@ -1,1 +1,5 @@
 //! Shared pieces of the tests that need a kernel.
+
+#![forbid(unsafe_code)]
+
+pub mod program;

@@ -91,21 +91,28 @@ fn cpu_time() -> anyhow::Result<Duration> {
 
 /// Every packet must have met the reason meant, and no other.
 fn check_reasons(case: &Case, before: &[u64], after: &[u64], packets: u32) -> anyhow::Result<()> {
-    for ((reason, before), after) in Reason::ALL.iter().zip(before).zip(after) {
-        let found = after - before;
-        let expected = if case.reason == Some(*reason) {
-            u64::from(packets)
-        } else {
-            0
-        };
-        if found != expected {
-            bail!(
-                "expected: {expected} of {packets} packets with reason {}, found: {found}",
-                reason.name()
-            );
-        }
+    let expected = |reason| u64::from(packets) * u64::from(case.reason == Some(reason));
+    let found: Vec<(Reason, u64)> = Reason::ALL
+        .iter()
+        .zip(before.iter().zip(after))
+        .map(|(reason, (before, after))| (*reason, after - before))
+        .collect();
+    if found
+        .iter()
+        .all(|(reason, count)| *count == expected(*reason))
+    {
+        return Ok(());
     }
-    Ok(())
+    let counts: Vec<String> = found
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| format!("{} {count}", reason.name()))
+        .collect();
+    bail!(
+        "expected: {packets} packets with reason {}, found: {}",
+        case.reason.map_or("none", Reason::name),
+        counts.join(", ")
+    );
 }
 
 /// The last packet's checksums, as it came out, must be valid.

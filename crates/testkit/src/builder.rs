@@ -288,7 +288,10 @@ mod tests {
     fn a_syn_is_what_it_is_on_the_wire() {
         let (source, destination) = addresses();
         let built = PacketBuilder::tcp(source, destination)
-            .macs([0xde, 0xad, 0xbe, 0xef, 0, 0x10], [0xde, 0xad, 0xbe, 0xef, 0, 1])
+            .macs(
+                [0xde, 0xad, 0xbe, 0xef, 0, 0x10],
+                [0xde, 0xad, 0xbe, 0xef, 0, 1],
+            )
             .fragment(1, 0x4000)
             .flags(wire::tcp::SYN)
             .numbers(1000, 0)

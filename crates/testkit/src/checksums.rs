@@ -105,10 +105,12 @@ pub(crate) fn sum(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// A DNS question captured from a resolver, with valid checksums.
-    const QUESTION: &str = "deadbeef0010deadbeef00010800\
-        4500002400010000401166c30a0000010a00000a\
-        9c4000350010f3a77175657374696f6e";
+    /// The first packet of fixtures/nat_udp.txt.
+    const QUESTION: &str = "
+        deadbeef0010 deadbeef0001 0800
+        45000024 00014000 401126be 0a000001 0a00000a
+        9c400035 0010948d
+        7175657374696f6e";
 
     fn bytes() -> Vec<u8> {
         crate::fixture::parse_hex(QUESTION)
@@ -117,7 +119,10 @@ mod tests {
     #[test]
     fn valid_checksums_are_valid_and_a_flipped_bit_is_noticed() {
         let fine = check(&bytes());
-        assert_eq!((fine.ipv4, fine.transport), (Checksum::Valid, Checksum::Valid));
+        assert_eq!(
+            (fine.ipv4, fine.transport),
+            (Checksum::Valid, Checksum::Valid)
+        );
         for bit in 8 * 34..8 * bytes().len() {
             let mut damaged = bytes();
             damaged[bit / 8] ^= 1 << (bit % 8);

@@ -68,10 +68,7 @@ impl Traffic {
     /// Remembers what a packet became, so that it can be answered.
     pub fn learn(&mut self, frame: Vec<u8>, outcome: &Outcome) {
         use abi::reason::Reason::{Forwarded, ForwardedTableFull, NewFlow};
-        if matches!(
-            outcome.reason,
-            Forwarded | ForwardedTableFull | NewFlow
-        ) {
+        if matches!(outcome.reason, Forwarded | ForwardedTableFull | NewFlow) {
             remember(&mut self.inside, &mut self.random, outcome.frame.clone());
             remember(&mut self.outside, &mut self.random, frame);
         }
@@ -181,7 +178,9 @@ impl Traffic {
         if random.one_in(32) {
             builder = builder.fragment(7, *random.pick(&[0x2000, 0x2001, 0x0002]));
         }
-        let payload: Vec<u8> = (0..random.below(64)).map(|_| random.number() as u8).collect();
+        let payload: Vec<u8> = (0..random.below(64))
+            .map(|_| random.number() as u8)
+            .collect();
         builder
             .macs([2, 0, 0, 0, 0, 0x10], mac)
             .flags(flags)

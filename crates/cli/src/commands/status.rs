@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use abi::reason::Reason;
+use abi::reason::{Action, Reason};
 use anyhow::Result;
 use control::api::fetch_status;
 use control::instance::default_name;
@@ -49,15 +49,8 @@ fn print_text(status: &InstanceStatus) {
             service.service, service.mode, service.affinity, service.slots
         );
         println!(
-            "  {:<21}  {:<11}  {:>6}  {:>7}  {:>9}  {:>11}  {:>9}  {:>9}  next hop",
-            "backend",
-            "state",
-            "weight",
-            "share",
-            "new flows",
-            "packets to",
-            "bytes to",
-            "bytes from"
+            "  {:<21} {:>6} {:>7} {:>9} {:>10} {:>9} {:>9}",
+            "backend", "weight", "share", "new flows", "packets to", "bytes to", "from"
         );
         for backend in &service.backends {
             print_backend(backend);
@@ -67,32 +60,42 @@ fn print_text(status: &InstanceStatus) {
     for reason in Reason::ALL {
         let count = status.reasons.get(reason.name()).copied().unwrap_or(0);
         if count > 0 {
-            println!(
-                "  {:<22}  {count:>12}  {}",
-                reason.name(),
-                reason.explanation()
-            );
+            println!("  {:<22}  {count:>12}  {}", reason.name(), action(*reason));
         }
+    }
+}
+
+/// What the reason's packets met.
+fn action(reason: Reason) -> &'static str {
+    match reason.action() {
+        Action::Pass => "passed to the host",
+        Action::Forward => "forwarded",
+        Action::Drop => "DROPPED",
     }
 }
 
 fn print_backend(backend: &BackendStatus) {
     println!(
-        "  {:<21}  {:<11}  {:>6}  {:>5.1} %  {:>9}  {:>11}  {:>9}  {:>10}  {}",
+        "  {:<21} {:>6} {:>5.1} % {:>9} {:>10} {:>9} {:>9}",
         backend.address,
-        backend.state,
         backend.weight,
         backend.share * 100.0,
         backend.new_flows,
         backend.packets,
         bytes(backend.bytes),
         bytes(backend.reply_bytes),
-        match (&backend.problem, &backend.mac, &backend.interface) {
-            (Some(problem), _, _) => problem.clone(),
-            (None, Some(mac), Some(interface)) => format!("{mac} via {interface}"),
-            _ => "-".into(),
-        }
     );
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    match &backend.problem {
+        Some(problem) => println!("    {}: {problem}", backend.state),
+        None => println!(
+            "    {}, via {} to {}, from {}",
+            backend.state,
+            or_dash(&backend.interface),
+            or_dash(&backend.mac),
+            or_dash(&backend.source),
+        ),
+    }
 }
 
 /// In powers of 1,000, as link speeds are.

@@ -18,22 +18,17 @@ pub fn default_name() -> String {
     let Some(ours) = inode("/proc/thread-self/ns/net") else {
         return "default".into();
     };
-    if inode("/proc/1/ns/net").is_none_or(|first| first == ours) {
-        return "default".into();
-    }
-    fs::read_dir(NAMESPACES)
+    let named = fs::read_dir(NAMESPACES)
         .into_iter()
         .flatten()
         .filter_map(Result::ok)
-        .find(|entry| {
-            entry
-                .metadata()
-                .is_ok_and(|metadata| metadata.ino() == ours)
-        })
-        .map_or_else(
-            || format!("netns-{ours}"),
-            |entry| entry.file_name().to_string_lossy().into_owned(),
-        )
+        .find(|entry| fs::metadata(entry.path()).is_ok_and(|metadata| metadata.ino() == ours));
+    match named {
+        Some(entry) => entry.file_name().to_string_lossy().into_owned(),
+        // A container may not look at its first process; then there is nothing to tell apart.
+        None if inode("/proc/1/ns/net").is_none_or(|first| first == ours) => "default".into(),
+        None => format!("netns-{ours}"),
+    }
 }
 
 /// Where an instance answers.

@@ -251,7 +251,7 @@ fn more_than_fit_are_refused_once() {
 }
 
 #[test]
-fn ten_thousand_services_of_ten_backends_take_well_under_a_second() {
+fn ten_thousand_services_of_six_backends_take_well_under_a_second() {
     let mut text = String::from("interfaces = [\"eth0\"]\n");
     for service in 0..10_000 {
         let (high, low) = (service / 250, service % 250);
@@ -260,7 +260,7 @@ fn ten_thousand_services_of_ten_backends_take_well_under_a_second() {
             "[[service]]\naddress = \"tcp://10.1.{high}.{low}:80\"\nbackends = ["
         )
         .unwrap();
-        for backend in 1..=10 {
+        for backend in 1..=6 {
             write!(
                 text,
                 "\"10.{}.{high}.{low}@de:ad:be:ef:00:02\", ",
@@ -314,7 +314,7 @@ fn an_unreadable_file_says_why_and_what_to_do() {
     assert_eq!(
         message(&file),
         "error: cannot read the configuration DIR/bad.toml: it is larger than 16 MiB\n  \
-         = help: is it the right file? 10,000 services of 10 backends take about 4 MB"
+         = help: is it the right file? 10,000 services of 6 backends take about 3 MB"
     );
     std::fs::remove_dir_all(&directory).unwrap();
 }
