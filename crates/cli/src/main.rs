@@ -24,8 +24,31 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let text = format!("{error:#}");
+            // Errors of a config come as a list, each with its own headline.
+            let headline = if text.starts_with("error") {
+                ""
+            } else {
+                "error: "
+            };
+            eprintln!("{headline}{text}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with those of its causes that it does not mention itself.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    // Errors of a config come as a list, each with its own headline.
+    if text.starts_with("error") {
+        return text;
+    }
+    format!("error: {text}")
 }

@@ -53,7 +53,7 @@ pub(crate) struct Spread {
     pub(crate) address_unit: u32,
     /// Where the index's bits that go to the ports start.
     pub(crate) port_shift: u32,
-    /// What one more of them adds to both ports, read as one little-endian word.
+    /// What one more of them adds to the source port (low half) and the destination port (high half).
     pub(crate) port_unit: u32,
 }
 
@@ -70,12 +70,12 @@ impl Spread {
     #[inline(always)]
     #[must_use]
     pub(crate) const fn ports(&self, first: udp::Ports, index: u32) -> udp::Ports {
-        let word = first.source.raw() as u32 | (first.destination.raw() as u32) << 16;
+        let word = first.source.get() as u32 | (first.destination.get() as u32) << 16;
         let step = (index >> (self.port_shift & 31)).wrapping_mul(self.port_unit);
         let word = word.wrapping_add(step);
         udp::Ports {
-            source: Be16::from_raw(word as u16),
-            destination: Be16::from_raw((word >> 16) as u16),
+            source: Be16::new(word as u16),
+            destination: Be16::new((word >> 16) as u16),
         }
     }
 }

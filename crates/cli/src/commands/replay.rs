@@ -9,20 +9,18 @@ use control::replay::{self, Probe, ProbeTransport, Record, ReplayError};
 use super::source::desired;
 use crate::arguments::{Explain, Replay};
 
+const HEADINGS: &str = "packet  action    reason                  service                     backend                bytes out";
+
 pub(crate) fn replay(arguments: Replay) -> Result<ExitCode> {
     let checked = desired(&arguments.source, &[])?;
     let mut out = BufWriter::new(stdout().lock());
-    if !arguments.json {
-        writeln!(
-            out,
-            "{:>6}  {:<8}  {:<22}  {:<26}  {:<21}  bytes out",
-            "packet", "action", "reason", "service", "backend"
-        )?;
-    }
     let mut each = |record: &Record| {
         if arguments.json {
             serde_json::to_writer(&mut out, record)?;
             return writeln!(out);
+        }
+        if record.index == 0 {
+            writeln!(out, "{HEADINGS}")?;
         }
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         writeln!(

@@ -77,13 +77,6 @@ fn limits(raw: &RawConfig) -> Limits {
 
 fn warnings(desired: &Desired) -> Vec<String> {
     let mut warnings = Vec::new();
-    if desired.interfaces.is_empty() {
-        warnings.push(
-            "no interfaces: enough for `check` and `replay`, but `run` needs at least one; \
-             write interfaces = [\"eth0\"]"
-                .to_owned(),
-        );
-    }
     if desired.services.is_empty() {
         warnings.push("no services: every packet passes untouched; add a [[service]]".to_owned());
     }

@@ -1,13 +1,12 @@
 //! One packet in words.
 
-use std::fmt::Write;
 use std::net::{SocketAddr, SocketAddrV4};
 
 use abi::reason::Reason;
-use engine::desired::{Desired, Mac};
+use engine::desired::{Desired, Mac, Service};
 use etherparse::PacketBuilder;
 
-use super::trial::{Record, Trial, endpoints};
+use super::trial::{Outcome, Trial, endpoints};
 use super::{ReplayError, stand_in};
 
 /// The client's MAC in the made-up packet.
@@ -42,8 +41,8 @@ pub struct Probe {
 pub fn explain(desired: &Desired, probe: &Probe) -> Result<String, ReplayError> {
     let frame = build(probe)?;
     let mut trial = Trial::new(desired, stand_in::OUR_MAC)?;
-    let (record, out) = trial.run(0, &frame)?;
-    Ok(describe(&trial, probe, &record, &frame, out.as_deref()))
+    let outcome = trial.run(0, &frame)?;
+    Ok(describe(desired, probe, &outcome, &frame))
 }
 
 fn build(probe: &Probe) -> Result<Vec<u8>, ReplayError> {
@@ -91,79 +90,77 @@ fn ip_header(
     )
 }
 
-fn describe(
-    trial: &Trial,
-    probe: &Probe,
-    record: &Record,
-    frame: &[u8],
-    out: Option<&[u8]>,
-) -> String {
-    let mut text = String::new();
-    let mut line = |label: &str, value: String| {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{label:<9}{value}");
-    };
+fn describe(desired: &Desired, probe: &Probe, outcome: &Outcome, frame: &[u8]) -> String {
+    let record = &outcome.record;
     let what = match &probe.transport {
         ProbeTransport::Udp => "udp".to_owned(),
         ProbeTransport::Tcp(flags) => format!("tcp {}", flags.join(",")),
     };
-    line(
-        "packet",
-        format!(
-            "{what} {} > {}, {} bytes",
-            probe.from,
-            probe.to,
-            frame.len()
-        ),
-    );
-    let desired = trial.desired();
+    let (from, to, length) = (probe.from, probe.to, frame.len());
     let service = desired
         .services
         .iter()
         .find(|service| Some(service.id.to_string()) == record.service);
-    match service {
-        None => line(
-            "service",
-            format!("none of {} has this destination", desired.services.len()),
-        ),
-        Some(service) => {
-            let backends = service.backends.len();
-            line(
-                "service",
-                format!("{} ({}, {backends} backends)", service.id, service.mode),
-            );
-            let total: u64 = service.backends.iter().map(|b| u64::from(b.weight)).sum();
-            match &record.backend {
-                None => line("backend", "none".into()),
-                Some(name) => {
-                    let weight = service
-                        .backends
-                        .iter()
-                        .find(|b| name.starts_with(&format!("{}:", b.address)))
-                        .map_or(0, |backend| backend.weight);
-                    let share = 100.0 * f64::from(weight) / (total.max(1) as f64);
-                    line(
-                        "backend",
-                        format!(
-                            "{name}, by the flow's hash (weight {weight}, {share:.1} % of the slots)"
-                        ),
-                    );
-                }
-            }
-        }
-    }
-    if let Some((from, to, ttl)) = out.filter(|out| *out != frame).and_then(endpoints) {
-        let mac = out
-            .and_then(|out| out.first_chunk::<6>())
-            .map_or(Mac([0; 6]), |mac| Mac(*mac));
-        line("becomes", format!("{from} > {to}, TTL {ttl}, to {mac}"));
-    }
     let reason = Reason::ALL
         .iter()
         .find(|reason| reason.name() == record.reason);
-    let explanation = reason.map_or("", |reason| reason.explanation());
-    line("verdict", format!("{}: {}", record.action, record.reason));
-    line("because", explanation.to_owned());
-    line("note", "asked of the real program with empty flow tables; MACs and the source address are\n         stand-ins where the config gives none".into());
-    text
+
+    let mut lines = vec![("packet", format!("{what} {from} > {to}, {length} bytes"))];
+    match service {
+        None => lines.push((
+            "service",
+            "none of the configured ones has this destination".into(),
+        )),
+        Some(service) => {
+            lines.push(("service", describe_service(service)));
+            lines.push(("backend", describe_backend(service, outcome)));
+        }
+    }
+    let changed = outcome.frame.as_deref().filter(|out| *out != frame);
+    if let Some(text) = changed.and_then(describe_change) {
+        lines.push(("becomes", text));
+    }
+    lines.push(("verdict", format!("{}: {}", record.action, record.reason)));
+    lines.push((
+        "because",
+        reason.map_or("", |reason| reason.explanation()).to_owned(),
+    ));
+    lines.push((
+        "note",
+        "asked of the real program, with no flows known; MACs and our own address are\n         \
+         stand-ins where the config gives none"
+            .into(),
+    ));
+    lines
+        .iter()
+        .map(|(label, value)| format!("{label:<9}{value}\n"))
+        .collect()
+}
+
+fn describe_service(service: &Service) -> String {
+    let backends = service.backends.len();
+    let plural = if backends == 1 { "" } else { "s" };
+    format!(
+        "{} ({}, {backends} backend{plural})",
+        service.id, service.mode
+    )
+}
+
+fn describe_backend(service: &Service, outcome: &Outcome) -> String {
+    let backend = outcome
+        .place
+        .and_then(|place| service.backends.get(place.1));
+    let (Some(backend), Some(name)) = (backend, &outcome.record.backend) else {
+        return "none".into();
+    };
+    let weight = backend.weight;
+    let total: u64 = service.backends.iter().map(|b| u64::from(b.weight)).sum();
+    let share = 100.0 * f64::from(weight) / (total.max(1) as f64);
+    format!("{name}, by the flow's hash (weight {weight}, {share:.1} % of the slots)")
+}
+
+fn describe_change(out: &[u8]) -> Option<String> {
+    let (from, to, ttl) = endpoints(out)?;
+    let mac = Mac(*out.first_chunk()?);
+    Some(format!("{from} > {to}, TTL {ttl}, to {mac}"))
 }

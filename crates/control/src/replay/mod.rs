@@ -61,11 +61,11 @@ pub fn replay(
     let mut writer = output.map(Writer::create).transpose()?;
     for (index, packet) in packets.enumerate() {
         let packet = packet?;
-        let (record, frame) = trial.run(index as u64, &packet.frame)?;
-        if let (Some(writer), Some(frame)) = (&mut writer, frame) {
-            writer.write(packet.timestamp, &frame)?;
+        let outcome = trial.run(index as u64, &packet.frame)?;
+        if let (Some(writer), Some(frame)) = (&mut writer, &outcome.frame) {
+            writer.write(packet.timestamp, frame)?;
         }
-        each(&record)?;
+        each(&outcome.record)?;
     }
     Ok(())
 }

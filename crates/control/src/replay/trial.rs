@@ -1,6 +1,7 @@
 //! One frame through the loaded program.
 
-use abi::NO_INDEX;
+use std::net::SocketAddr;
+
 use abi::reason::{Action, Reason};
 use engine::EngineError;
 use engine::dataplane::DataPlane;
@@ -32,6 +33,16 @@ pub struct Record {
     pub out_len: usize,
 }
 
+/// What became of one packet, for us.
+pub(super) struct Outcome {
+    /// For the reader.
+    pub(super) record: Record,
+    /// The service it belongs to and the backend within it, if it has one.
+    pub(super) place: Option<(usize, usize)>,
+    /// The frame that comes out, if one does.
+    pub(super) frame: Option<Vec<u8>>,
+}
+
 /// The program, loaded without interfaces, and what its indices mean.
 pub(super) struct Trial {
     plane: DataPlane,
@@ -61,12 +72,8 @@ impl Trial {
         })
     }
 
-    /// Runs a frame; returns what became of it, and the frame that comes out, if one does.
-    pub(super) fn run(
-        &mut self,
-        index: u64,
-        frame: &[u8],
-    ) -> Result<(Record, Option<Vec<u8>>), EngineError> {
+    /// Runs a frame and tells what became of it.
+    pub(super) fn run(&mut self, index: u64, frame: &[u8]) -> Result<Outcome, EngineError> {
         let mut record = Record {
             index,
             action: "pass",
@@ -76,7 +83,11 @@ impl Trial {
             out_len: frame.len(),
         };
         if frame.len() < MIN_FRAME {
-            return Ok((record, Some(frame.to_vec())));
+            return Ok(Outcome {
+                record,
+                place: None,
+                frame: Some(frame.to_vec()),
+            });
         }
         let outcome = self.plane.test_run(frame, 1)?;
         let report = self.plane.last_report()?;
@@ -88,41 +99,31 @@ impl Trial {
             Action::Forward if report.interface == stand_in::INTERFACE => "tx",
             Action::Forward => "redirect",
         };
-        record.service = self
-            .desired
-            .services
-            .get(report.service as usize)
-            .map(|service| service.id.to_string());
+        let place = self.backends.get(report.backend as usize).copied();
+        let service = self.desired.services.get(report.service as usize);
+        record.service = service.map(|service| service.id.to_string());
         // A reply's frame shows the backend before the rewrite, any other after it.
-        let shown = if reason == Reason::Replied {
-            frame
-        } else {
-            &outcome.frame
-        };
-        record.backend = self.backend_name(report.backend, shown, reason == Reason::Replied);
+        let is_reply = reason == Reason::Replied;
+        let shown = if is_reply { frame } else { &outcome.frame };
+        record.backend = place.and_then(|place| self.backend_name(place, shown, is_reply));
         let comes_out = reason.action() != Action::Drop;
         record.out_len = if comes_out { outcome.frame.len() } else { 0 };
-        Ok((record, comes_out.then_some(outcome.frame)))
+        Ok(Outcome {
+            record,
+            place,
+            frame: comes_out.then_some(outcome.frame),
+        })
     }
 
     /// `ADDRESS:PORT`; the port is the frame's if the backend serves whatever was asked for.
-    fn backend_name(&self, index: u32, frame: &[u8], as_source: bool) -> Option<String> {
-        if index == NO_INDEX {
-            return None;
-        }
-        let (service, backend) = *self.backends.get(index as usize)?;
-        let service = self.desired.services.get(service)?;
-        let backend = service.backends.get(backend)?;
+    fn backend_name(&self, place: (usize, usize), frame: &[u8], as_source: bool) -> Option<String> {
+        let service = self.desired.services.get(place.0)?;
+        let backend = service.backends.get(place.1)?;
         let port = service.backend_port(backend).or_else(|| {
             let (source, destination) = ports(frame)?;
             Some(if as_source { source } else { destination })
         })?;
-        Some(std::net::SocketAddr::new(backend.address, port).to_string())
-    }
-
-    /// The services, in index order.
-    pub(super) fn desired(&self) -> &Desired {
-        &self.desired
+        Some(SocketAddr::new(backend.address, port).to_string())
     }
 }
 
@@ -136,7 +137,7 @@ fn ports(frame: &[u8]) -> Option<(u16, u16)> {
 }
 
 /// Source, destination and hops left of an IPv4 frame, for the reader of `explain`.
-pub(super) fn endpoints(frame: &[u8]) -> Option<(std::net::SocketAddr, std::net::SocketAddr, u8)> {
+pub(super) fn endpoints(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, u8)> {
     let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
     let (source, destination) = ports(frame)?;
     let Some(LaxNetSlice::Ipv4(ip)) = packet.net else {

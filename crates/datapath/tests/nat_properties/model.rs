@@ -133,8 +133,9 @@ impl Model {
             prop_assert!(!self.flows.contains_key(&client), "{client:?} starts twice");
         }
         if let Some(holder) = self.holders.get(&inside) {
-            let is_free = self.is_evicting && !self.is_established(holder);
-            prop_assert!(is_free || *holder == client, "{inside:?} is {holder:?}'s");
+            let has_moved_on = self.flows[holder].inside != inside;
+            let is_gone = self.is_evicting && (has_moved_on || !self.is_established(holder));
+            prop_assert!(is_gone || *holder == client, "{inside:?} is {holder:?}'s");
         }
         prop_assert_eq!(inside.destination.ip(), &BACKENDS[backend as usize % 2]);
         prop_assert_eq!(inside.source.ip(), &NAT_SOURCE);
