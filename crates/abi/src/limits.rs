@@ -3,7 +3,7 @@
 /// Services of an instance.
 pub const MAX_SERVICES: u32 = 16_384;
 /// Backends of an instance, over all services. [`crate::slot::Slot`] has room for 2^28.
-pub const MAX_BACKENDS: u32 = 65_536;
+pub const MAX_BACKENDS: u32 = 262_144;
 /// log2 of the slots of the longest ring.
 pub const MAX_RING_LOG2: u8 = 20;
 /// Slots of all rings of an instance together (the arena).

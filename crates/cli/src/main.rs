@@ -24,14 +24,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            let text = format!("{error:#}");
-            // Errors of a config come as a list, each with its own headline.
-            let headline = if text.starts_with("error") {
-                ""
-            } else {
-                "error: "
-            };
-            eprintln!("{headline}{text}");
+            eprintln!("{}", describe(&error));
             ExitCode::FAILURE
         }
     }

@@ -439,11 +439,11 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// Twice what is needed, so that a change of configuration finds room.
+    /// More than what is needed, so that a change of configuration finds room.
     fn of(image: &Image, limits: &Limits) -> Self {
         Self {
             directory_log2: (image.directory.log2 + 1).max(MIN_DIRECTORY_LOG2),
-            slots: (image.slots.len() * 2).next_power_of_two().max(MIN_SLOTS),
+            slots: (image.slots.len() / 2 * 3).max(MIN_SLOTS),
             backends: (image.backends.len() * 2)
                 .next_power_of_two()
                 .max(MIN_BACKENDS),

@@ -3,20 +3,24 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use control::config;
+use control::config::{self, Host};
 
 use super::source::warn;
 use crate::arguments::Check;
 
 pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
     let checked = config::load(&arguments.file)?;
-    for warning in &checked.warnings {
-        warn(warning);
+    for warning in checked
+        .warnings
+        .into_iter()
+        .chain(Host::read().warnings(&checked.desired))
+    {
+        warn(&warning);
     }
     let services = &checked.desired.services;
     let backends: usize = services.iter().map(|service| service.backends.len()).sum();
     println!(
-        "{}: valid; {} services, {backends} backends, interfaces: {}",
+        "{}: valid; services: {}, backends: {backends}, interfaces: {}",
         arguments.file.display(),
         services.len(),
         if checked.desired.interfaces.is_empty() {

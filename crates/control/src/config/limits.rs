@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use abi::limits;
+
 /// Services of one instance.
-pub const MAX_SERVICES: usize = 16_384;
+pub const MAX_SERVICES: usize = limits::MAX_SERVICES as usize;
 /// Backends of one instance, summed over its services.
-pub const MAX_BACKENDS: usize = 65_536;
+pub const MAX_BACKENDS: usize = limits::MAX_BACKENDS as usize;
 /// Interfaces of one instance.
-pub const MAX_INTERFACES: usize = 64;
+pub const MAX_INTERFACES: usize = limits::MAX_INTERFACES as usize;
 /// Slots of the smallest ring that can be asked for.
 pub const MIN_RING_SLOTS: u32 = 1_024;
 /// Slots of the largest ring.
-pub const MAX_RING_SLOTS: u32 = 1_048_576;
+pub const MAX_RING_SLOTS: u32 = 1 << limits::MAX_RING_LOG2;
 /// Weight of one backend.
 pub const MAX_WEIGHT: u32 = 65_535;
 /// Flows of one table: 16 Mi entries are about 3.7 GB for both directions.

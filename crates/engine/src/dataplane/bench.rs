@@ -1,9 +1,9 @@
 //! What `./dev bench` needs of a data plane and the product does not.
 
 use super::{DataPlane, TestOutcome, load_error, program};
+use crate::EngineError;
 use crate::desired::Desired;
 use crate::image::Image;
-use crate::EngineError;
 
 /// What the kernel says about a loaded program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
