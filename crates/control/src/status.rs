@@ -35,6 +35,8 @@ pub struct InterfaceStatus {
     pub mac: Option<String>,
     /// `native` or `generic`.
     pub mode: String,
+    /// Why not in the driver, if that was tried.
+    pub native_refused: Option<String>,
 }
 
 /// A service.

@@ -85,6 +85,15 @@ impl AttachedMode {
     }
 }
 
+/// How an interface runs the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Where it runs.
+    pub mode: AttachedMode,
+    /// Why not in the driver, if that was tried.
+    pub native_refused: Option<String>,
+}
+
 /// Which table of flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlowTable {
@@ -258,27 +267,32 @@ impl DataPlane {
         name: &str,
         index: u32,
         mode: AttachMode,
-    ) -> Result<AttachedMode, EngineError> {
+    ) -> Result<Attachment, EngineError> {
         // struct bpf_devmap_val: interface index, and no program for what leaves.
         self.interfaces
             .set(&index, &[index, 0])
             .map_err(map_error(maps::INTERFACES, "write"))?;
-        let native = mode != AttachMode::Generic;
-        if native {
+        let mut native_refused = None;
+        if mode != AttachMode::Generic {
             match self.attach_as(name, index, AttachedMode::Native) {
-                Err(_) if mode == AttachMode::Auto => {}
-                result => return result,
+                Ok(()) => {
+                    return Ok(Attachment {
+                        mode: AttachedMode::Native,
+                        native_refused,
+                    });
+                }
+                Err(error) if mode == AttachMode::Native => return Err(error),
+                Err(error) => native_refused = Some(error.to_string()),
             }
         }
-        self.attach_as(name, index, AttachedMode::Generic)
+        self.attach_as(name, index, AttachedMode::Generic)?;
+        Ok(Attachment {
+            mode: AttachedMode::Generic,
+            native_refused,
+        })
     }
 
-    fn attach_as(
-        &mut self,
-        name: &str,
-        index: u32,
-        mode: AttachedMode,
-    ) -> Result<AttachedMode, EngineError> {
+    fn attach_as(&mut self, name: &str, index: u32, mode: AttachedMode) -> Result<(), EngineError> {
         let flag = match mode {
             AttachedMode::Native => XdpMode::Driver,
             AttachedMode::Generic => XdpMode::Skb,
@@ -291,7 +305,7 @@ impl DataPlane {
                 reason: chain(&error),
             })?;
         self.links.push((name.into(), link));
-        Ok(mode)
+        Ok(())
     }
 
     /// Detaches from every interface.

@@ -37,8 +37,11 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
     plane.write(&image)?;
     let mut attached = Vec::new();
     for interface in interfaces {
-        let mode = plane.attach(&interface.name, interface.index, options.mode)?;
-        attached.push(Attached { interface, mode });
+        let attachment = plane.attach(&interface.name, interface.index, options.mode)?;
+        attached.push(Attached {
+            interface,
+            attachment,
+        });
     }
     let instance = Instance {
         name: options.name,
@@ -83,16 +86,20 @@ pub(super) fn describe(instance: &Instance, out: &mut impl Write) -> Result<(), 
     )?;
     for interface in &status.interfaces {
         let mac = interface.mac.as_deref().unwrap_or("no MAC");
-        let note = if interface.mode == AttachedMode::Generic.name() {
-            " (in the network stack: every driver can, at a fraction of the speed)"
-        } else {
-            ""
-        };
         writeln!(
             out,
-            "interface {}  {} XDP{note}, {mac}",
+            "interface {}  {} XDP, {mac}",
             interface.name, interface.mode
         )?;
+        if interface.mode == AttachedMode::Generic.name() {
+            writeln!(
+                out,
+                "  generic: in the network stack; works with every driver, at a fraction of the speed"
+            )?;
+        }
+        if let Some(refused) = &interface.native_refused {
+            writeln!(out, "  native was refused: {refused}")?;
+        }
     }
     for service in &status.services {
         writeln!(

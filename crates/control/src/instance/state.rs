@@ -7,7 +7,7 @@ use std::time::Instant as Clock;
 use abi::flow::FORWARD;
 use abi::reason::Reason;
 use engine::EngineError;
-use engine::dataplane::{AttachedMode, DataPlane, FlowTable};
+use engine::dataplane::{Attachment, DataPlane, FlowTable};
 use engine::desired::{Affinity, Backend, Desired, NextHop, Service};
 use engine::image::{self, Image};
 use engine::sweep::{Ages, sweep};
@@ -20,7 +20,7 @@ use crate::status::{BackendStatus, FlowStatus, InterfaceStatus, ServiceStatus, S
 #[derive(Debug)]
 pub(super) struct Attached {
     pub(super) interface: Interface,
-    pub(super) mode: AttachedMode,
+    pub(super) attachment: Attachment,
 }
 
 /// How the backends are reached.
@@ -233,6 +233,7 @@ fn interface_status(attached: &Attached) -> InterfaceStatus {
         name: attached.interface.name.clone(),
         index: attached.interface.index,
         mac: attached.interface.mac.map(|mac| mac.to_string()),
-        mode: attached.mode.name().into(),
+        mode: attached.attachment.mode.name().into(),
+        native_refused: attached.attachment.native_refused.clone(),
     }
 }
