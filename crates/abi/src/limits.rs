@@ -7,7 +7,7 @@ pub const MAX_BACKENDS: u32 = 262_144;
 /// log2 of the slots of the longest ring.
 pub const MAX_RING_LOG2: u8 = 20;
 /// Slots of all rings of an instance together (the arena).
-pub const MAX_SLOTS: u32 = 1 << 25;
+pub const MAX_SLOTS: u32 = 1 << 26;
 /// log2 of the buckets in one copy of the service directory. Two keys for each service (its own
 /// and its address's) are spread so thin that no bucket of four overflows: with n keys in m
 /// buckets about n * (n / m)^4 / 120 would.

@@ -7,7 +7,6 @@ use crate::Length;
 
 /// Why a ring, or a ring's length, was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum RingError {
     /// A ring length that is not a power of two or out of range.
     BadLength {

@@ -47,13 +47,12 @@ fn moved(before: &Ring, after: &Ring) -> u32 {
 }
 
 /// How many slots beyond its share change hands when the member at `gone` goes, in percent of all.
-fn moved_needlessly(members: &[Member], gone: usize, length: Length, seed: u64) -> f64 {
-    let before = build(members, length, seed).expect("members with weights");
+fn moved_needlessly(before: &Ring, members: &[Member], gone: usize, seed: u64) -> f64 {
     let mut left = members.to_vec();
     left[gone].weight = 0;
-    let after = build(&left, length, seed).expect("other members with weights");
-    let beyond = moved(&before, &after) - before.quotas()[gone];
-    100.0 * f64::from(beyond) / f64::from(length.slots())
+    let after = build(&left, before.length(), seed).expect("other members with weights");
+    let beyond = moved(before, &after) - before.quotas()[gone];
+    100.0 * f64::from(beyond) / f64::from(before.length().slots())
 }
 
 /// FNV-1a over the owners, each in four bytes, lowest first.
@@ -153,7 +152,7 @@ proptest! {
 }
 
 proptest! {
-    // Always the same cases: one removal in some ten thousand does exceed 2 %.
+    // Always the same cases: one removal in some ten thousand moves more.
     #![proptest_config(ProptestConfig {
         cases: 48,
         rng_seed: RngSeed::Fixed(2016),
@@ -165,7 +164,8 @@ proptest! {
         members in members(2..=40), gone: prop::sample::Index, seed: u64,
     ) {
         let length = Length::for_backends(members.len());
-        let beyond = moved_needlessly(&members, gone.index(members.len()), length, seed);
+        let ring = build(&members, length, seed).unwrap();
+        let beyond = moved_needlessly(&ring, &members, gone.index(members.len()), seed);
         prop_assert!(beyond < 2.0, "{beyond} %");
     }
 }
@@ -188,19 +188,20 @@ fn losing_one_of_2_to_1000_members_moves_less_than_2_percent_beyond_its_share() 
         (3, 3),
         (5, 5),
         (8, 8),
-        (16, 8),
-        (32, 8),
-        (33, 4),
-        (100, 4),
-        (300, 2),
+        (16, 4),
+        (32, 4),
+        (64, 2),
+        (100, 2),
+        (300, 1),
         (1_000, 1),
     ] {
         for greatest_weight in [1, 100] {
             let members = made_up_members(count, greatest_weight);
             for length in [Length::for_backends(count), Length::new(65_536).unwrap()] {
+                let ring = build(&members, length, 7).unwrap();
                 for removal in 0..removals {
                     let gone = removal * count / removals;
-                    let beyond = moved_needlessly(&members, gone, length, 7);
+                    let beyond = moved_needlessly(&ring, &members, gone, 7);
                     assert!(
                         beyond < 2.0,
                         "{beyond} % with {count} members up to weight {greatest_weight} on {} \
