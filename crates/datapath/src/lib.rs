@@ -41,10 +41,11 @@ fn decide<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Verdict {
     if let Err(reason) = parse(packet, &mut parsed) {
         return Verdict::of(reason);
     }
-    match classify::classify(&parsed, tables) {
-        Target::Service(index) => nat::forward(packet, tables, &parsed, index),
-        Target::NatSource => nat::return_to_client(packet, tables, &parsed),
-        Target::LaterFragment => Verdict::of(Reason::LaterFragment),
-        Target::None => Verdict::of(Reason::NotForService),
-    }
+    let service = match classify::classify(&parsed, tables) {
+        Target::Service(index) => Some(index),
+        Target::NatSource => None,
+        Target::LaterFragment => return Verdict::of(Reason::LaterFragment),
+        Target::None => return Verdict::of(Reason::NotForService),
+    };
+    nat::forward(packet, tables, &parsed, service)
 }

@@ -223,7 +223,7 @@ impl PacketBuilder {
             } => {
                 segment.extend(sequence.to_be_bytes());
                 segment.extend(acknowledgment.to_be_bytes());
-                segment.extend([((20 + options.len()) / 4 << 4) as u8, *flags]);
+                segment.extend([(((20 + options.len()) / 4) << 4) as u8, *flags]);
                 segment.extend([0xff, 0xff, 0, 0, 0, 0]);
                 segment.extend(options);
                 16

@@ -37,6 +37,7 @@ const FILES: &[(&str, &str)] = &[
     ("nat_tcp.txt", include_str!("../fixtures/nat_tcp.txt")),
     ("nat_packet.txt", include_str!("../fixtures/nat_packet.txt")),
     ("nat_flows.txt", include_str!("../fixtures/nat_flows.txt")),
+    ("nat_full.txt", include_str!("../fixtures/nat_full.txt")),
     ("nat_udp.txt", include_str!("../fixtures/nat_udp.txt")),
 ];
 

@@ -54,10 +54,10 @@ impl Traffic {
     /// The next frame, with 14 bytes at least.
     pub fn frame(&mut self) -> Vec<u8> {
         let mut frame = match self.random.below(20) {
-            0..9 => self.from_client(),
-            9..17 => self.from_backend(),
-            17 => self.again(),
-            _ => self.from_stranger(),
+            0..9 => self.client_frame(),
+            9..17 => self.backend_frame(),
+            17 => self.repeated_frame(),
+            _ => self.stranger_frame(),
         };
         if self.random.one_in(self.mix.damaged_one_in) {
             self.damage(&mut frame);
@@ -75,7 +75,7 @@ impl Traffic {
     }
 
     /// A packet to a service.
-    fn from_client(&mut self) -> Vec<u8> {
+    fn client_frame(&mut self) -> Vec<u8> {
         let client = self.random.below(self.mix.clients as usize) as u8;
         let (protocol, service) = *self.random.pick(&self.mix.services);
         let port = *self.random.pick(CLIENT_PORTS);
@@ -98,13 +98,13 @@ impl Traffic {
     }
 
     /// An answer to a packet that went to a backend, or the start of one.
-    fn from_backend(&mut self) -> Vec<u8> {
+    fn backend_frame(&mut self) -> Vec<u8> {
         if self.inside.is_empty() {
-            return self.from_stranger();
+            return self.stranger_frame();
         }
         let asked = self.random.pick(&self.inside);
         let Some(endpoints) = Endpoints::of(asked) else {
-            return self.from_stranger();
+            return self.stranger_frame();
         };
         let flags = match self.random.below(10) {
             0..5 => tcp::SYN | tcp::ACK,
@@ -118,15 +118,15 @@ impl Traffic {
     }
 
     /// A packet that was seen before.
-    fn again(&mut self) -> Vec<u8> {
+    fn repeated_frame(&mut self) -> Vec<u8> {
         if self.outside.is_empty() {
-            return self.from_stranger();
+            return self.stranger_frame();
         }
         self.random.pick(&self.outside).clone()
     }
 
     /// A packet of any host to any other, often to a service's address.
-    fn from_stranger(&mut self) -> Vec<u8> {
+    fn stranger_frame(&mut self) -> Vec<u8> {
         let address = |random: &mut Random| match random.below(3) {
             0 => *random.pick(&self.mix.services).1.ip(),
             _ => Ipv4Addr::new(10, 0, 0, random.number() as u8),
@@ -156,7 +156,7 @@ impl Traffic {
             wire::ipv4::TCP => PacketBuilder::tcp(from, to),
             _ => PacketBuilder::udp(from, to),
         };
-        for _ in 0..*random.pick(&[0, 0, 0, 0, 1, 2, 3]) {
+        for _ in 0..*random.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3]) {
             builder = builder.tag(*random.pick(&[0x8100, 0x88a8]), random.number() as u16);
         }
         let options = vec![1; 4 * random.below(11)];

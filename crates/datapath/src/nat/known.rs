@@ -208,6 +208,7 @@ fn may_complete_handshake(segment: &Segment) -> bool {
 #[inline(always)]
 fn note_control_flags<T: Tables>(tables: &T, parsed: &Parsed, table: FlowTable, flow: &Known) {
     let sequence = parsed.segment.sequence.get();
+    let reset = parsed.segment.flags & tcp::RST != 0;
     let opening = parsed.segment.is_opening();
     if opening && flow.seen != 0 {
         tables.flow(table, &parsed.key, |entry| entry.seen = 0);
@@ -215,7 +216,7 @@ fn note_control_flags<T: Tables>(tables: &T, parsed: &Parsed, table: FlowTable, 
     tell_reverse(tables, parsed, table, flow, |reverse| {
         if opening {
             reverse.seen &= !(FIN_SEEN | RST_SEEN);
-        } else if sequence.wrapping_sub(reverse.acknowledged) < RESET_WINDOW {
+        } else if reset && sequence.wrapping_sub(reverse.acknowledged) < RESET_WINDOW {
             reverse.seen |= RST_SEEN;
         }
     });

@@ -22,27 +22,23 @@ use wire::ipv4;
 
 use crate::{Packet, Parsed, Tables, Verdict};
 
-/// A packet to a service: from a client, or from a backend if the service's address is also
-/// `nat`'s source address.
+/// A packet to a service (`Some`) or to a source address of ours: of a flow we know, the first of
+/// one, or the host's own. One function for both, because what it calls is most of the program,
+/// which the verifier walks once for each place it is inlined at.
 #[inline(always)]
 pub(crate) fn forward<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     parsed: &Parsed,
-    service: u32,
+    service: Option<u32>,
 ) -> Verdict {
-    known::forward(packet, tables, parsed)
-        .unwrap_or_else(|| start::start(packet, tables, parsed, service))
-}
-
-/// A packet to a source address of ours: a backend's reply, or else the host's own.
-#[inline(always)]
-pub(crate) fn return_to_client<P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    parsed: &Parsed,
-) -> Verdict {
-    known::forward(packet, tables, parsed).unwrap_or(Verdict::of(Reason::NotForService))
+    if let Some(verdict) = known::forward(packet, tables, parsed) {
+        return verdict;
+    }
+    match service {
+        Some(service) => start::start(packet, tables, parsed, service),
+        None => Verdict::of(Reason::NotForService),
+    }
 }
 
 /// The way back to whoever sent this packet.

@@ -1,59 +1,18 @@
 //! Half-open flows give way when their table is full; established ones never do.
 
-#![forbid(unsafe_code)]
-
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use abi::flow::{FORWARD, FlowKeyV4, REVERSE};
 use abi::reason::Reason;
 use evenkeel_datapath::{FlowTable, Tables};
 use testkit::builder::PacketBuilder;
-use testkit::outcome::{Outcome, process};
 use testkit::tables::{Capacities, MemoryTables};
 use testkit::world;
 use wire::tcp::{ACK, SYN};
 
-const BALANCER_MAC: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x10];
-const CLIENT_MAC: [u8; 6] = [0xde, 0xad, 0xbe, 0xef, 0x00, 0x01];
-const TCP_SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 8000);
-const UDP_SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 53);
-
-fn tables(half_open: usize) -> MemoryTables {
-    let established = 64;
-    let capacities = Capacities {
-        established,
-        half_open,
-    };
-    MemoryTables::new(world::content(), capacities)
-}
-
-fn client(host: u16) -> SocketAddrV4 {
-    let [high, low] = host.to_be_bytes();
-    SocketAddrV4::new(Ipv4Addr::new(10, 9, high, low), 40_000)
-}
-
-fn send(tables: &MemoryTables, packet: PacketBuilder, mac: [u8; 6]) -> Outcome {
-    process(
-        tables,
-        &packet.macs(BALANCER_MAC, mac).build(),
-        world::INTERFACE,
-    )
-}
-
-fn segment(from: SocketAddrV4, flags: u16, acknowledgment: u32) -> PacketBuilder {
-    PacketBuilder::tcp(from, TCP_SERVICE)
-        .flags(flags)
-        .numbers(1, acknowledgment)
-}
-
-/// The backend's SYN and ACK to a flow that kept its client's port.
-fn answer() -> PacketBuilder {
-    let backend = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 8000);
-    let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 40_000);
-    PacketBuilder::tcp(backend, source)
-        .flags(SYN | ACK)
-        .numbers(5000, 2)
-}
+use crate::conversation::{
+    BALANCER, CLIENT_MAC, UDP_BACKEND, UDP_SERVICE, answer, client, segment, send, tables,
+};
 
 /// Pushes one half of the only half-open flow out.
 fn evict(tables: &MemoryTables, direction: u8) {
@@ -150,16 +109,14 @@ fn a_udp_flow_that_found_no_room_is_established_when_there_is_some() {
         half_open: 32,
     };
     let tables = MemoryTables::new(world::content(), capacities);
-    let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 40_000);
-    let backend = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 5353);
     let question = |port| {
         let from = SocketAddrV4::new(*client(0).ip(), port);
         send(&tables, PacketBuilder::udp(from, UDP_SERVICE), CLIENT_MAC).reason
     };
     for port in [40_000, 40_001] {
         assert_eq!(question(port), Reason::NewFlow);
-        let to = SocketAddrV4::new(*source.ip(), port);
-        send(&tables, PacketBuilder::udp(backend, to), CLIENT_MAC);
+        let to = SocketAddrV4::new(BALANCER, port);
+        send(&tables, PacketBuilder::udp(UDP_BACKEND, to), CLIENT_MAC);
     }
     assert_eq!(question(40_001), Reason::ForwardedTableFull);
     for key in tables.flows(FlowTable::Established).keys() {

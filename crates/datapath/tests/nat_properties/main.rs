@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-#[path = "nat_properties/model.rs"]
 mod model;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -44,10 +43,11 @@ enum Event {
     Backend { flow: usize, flags: u16 },
 }
 
-fn event() -> impl Strategy<Value = Event> {
+/// Of `hosts` clients to the first `services` services.
+fn event(hosts: u8, services: usize) -> impl Strategy<Value = Event> {
     let port = prop::sample::select(&CLIENT_PORTS[..]);
     let flags = || prop::sample::select(&FLAGS[..]);
-    let client = (0..8_u8, port, 0..SERVICES.len(), flags(), any::<bool>());
+    let client = (0..hosts, port, 0..services, flags(), any::<bool>());
     let backend = (any::<u8>(), flags());
     prop_oneof![
         3 => client.prop_map(|(host, port, service, flags, moved)| Event::Client {
@@ -132,7 +132,7 @@ proptest! {
     /// The rules are in [`Model::process`].
     #[test]
     fn flows_keep_backend_and_tuple_and_replies_map_back(
-        events in prop::collection::vec(event(), 1..120),
+        events in prop::collection::vec(event(8, SERVICES.len()), 1..120),
     ) {
         let model = replay(&events, AMPLE)?;
         model.check_tables()?;
@@ -141,8 +141,8 @@ proptest! {
     /// The same rules hold when half-open flows are pushed out at any moment.
     #[test]
     fn flows_that_are_pushed_out_leave_nothing_that_misleads(
-        events in prop::collection::vec(event(), 1..120),
-        half_open in 1..12_usize,
+        events in prop::collection::vec(event(3, 1), 1..120),
+        half_open in 1..8_usize,
     ) {
         replay(&events, Capacities { half_open, ..AMPLE })?;
     }
@@ -150,7 +150,7 @@ proptest! {
     /// The same rules hold when there is hardly any room for established flows.
     #[test]
     fn flows_that_find_no_room_are_carried_on(
-        events in prop::collection::vec(event(), 1..120),
+        events in prop::collection::vec(event(8, SERVICES.len()), 1..120),
         established in 0..6_usize,
     ) {
         replay(&events, Capacities { established, ..AMPLE })?;

@@ -1,0 +1,223 @@
+//! What another CPU can do between two steps of ours, done there on purpose.
+
+use std::cell::RefCell;
+
+use abi::backend::Backend;
+use abi::control::{Control, Settings};
+use abi::directory::BucketV4;
+use abi::flow::{FORWARD, FlowKeyV4, FlowV4};
+use abi::reason::Reason;
+use abi::service::Service;
+use abi::slot::Slot;
+use evenkeel_datapath::{EstablishError, FlowTable, InsertError, Tables, Verdict, process};
+use testkit::builder::PacketBuilder;
+use testkit::frame::Frame;
+use testkit::tables::MemoryTables;
+use testkit::world;
+use wire::tcp::{ACK, SYN};
+
+use crate::conversation::{CLIENT_MAC, answer, arriving, client, segment, send, tables};
+
+/// A step of ours, before which another CPU does something, once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    LookUp(FlowTable),
+    Insert(FlowTable),
+    Establish,
+}
+
+type Deed<'t> = Box<dyn FnOnce(&MemoryTables) + 't>;
+
+/// Tables that another CPU uses, too.
+struct Shared<'t> {
+    tables: &'t MemoryTables,
+    before: Step,
+    deed: RefCell<Option<Deed<'t>>>,
+}
+
+impl Shared<'_> {
+    fn at(&self, step: Step) {
+        if step == self.before
+            && let Some(deed) = self.deed.take()
+        {
+            deed(self.tables);
+        }
+    }
+}
+
+impl Tables for Shared<'_> {
+    fn settings(&self) -> Settings {
+        self.tables.settings()
+    }
+    fn control(&self) -> Control {
+        self.tables.control()
+    }
+    fn now(&self) -> u32 {
+        self.tables.now()
+    }
+    fn bucket_v4(&self, index: u32) -> Option<&BucketV4> {
+        self.tables.bucket_v4(index)
+    }
+    fn service(&self, index: u32) -> Option<&Service> {
+        self.tables.service(index)
+    }
+    fn slot(&self, index: u32) -> Option<Slot> {
+        self.tables.slot(index)
+    }
+    fn backend(&self, index: u32) -> Option<&Backend> {
+        self.tables.backend(index)
+    }
+    fn flow<R>(
+        &self,
+        table: FlowTable,
+        key: &FlowKeyV4,
+        visit: impl FnOnce(&mut FlowV4) -> R,
+    ) -> Option<R> {
+        self.at(Step::LookUp(table));
+        self.tables.flow(table, key, visit)
+    }
+    fn insert_flow(
+        &self,
+        table: FlowTable,
+        key: &FlowKeyV4,
+        flow: &FlowV4,
+    ) -> Result<(), InsertError> {
+        self.at(Step::Insert(table));
+        self.tables.insert_flow(table, key, flow)
+    }
+    fn establish_flow(&self, key: &FlowKeyV4) -> Result<(), EstablishError> {
+        self.at(Step::Establish);
+        self.tables.establish_flow(key)
+    }
+    fn remove_flow(&self, table: FlowTable, key: &FlowKeyV4) {
+        self.tables.remove_flow(table, key);
+    }
+    fn count_reason(&self, reason: Reason) {
+        self.tables.count_reason(reason);
+    }
+    fn count_forwarded(&self, backend: u32, bytes: u64, new_flow: bool) {
+        self.tables.count_forwarded(backend, bytes, new_flow);
+    }
+    fn count_replied(&self, backend: u32, bytes: u64) {
+        self.tables.count_replied(backend, bytes);
+    }
+}
+
+/// Sends a packet while another CPU does `deed` just before our first `step` of that kind.
+fn send_while(
+    tables: &MemoryTables,
+    packet: &PacketBuilder,
+    step: Step,
+    deed: impl FnOnce(&MemoryTables),
+) -> Verdict {
+    let shared = Shared {
+        tables,
+        before: step,
+        deed: RefCell::new(Some(Box::new(deed))),
+    };
+    let mut frame = Frame {
+        bytes: arriving(packet, CLIENT_MAC),
+        ingress_interface: world::INTERFACE,
+    };
+    let verdict = process(&mut frame, &shared);
+    assert!(shared.deed.take().is_none(), "there was no such step");
+    verdict
+}
+
+/// Two CPUs' worth of the same packet.
+fn also_sends(packet: PacketBuilder) -> impl FnOnce(&MemoryTables) {
+    move |tables| {
+        send(tables, packet, CLIENT_MAC);
+    }
+}
+
+/// Pushes out every entry that `which` picks of the half-open table.
+fn pushes_out(which: impl Fn(&FlowV4) -> bool) -> impl FnOnce(&MemoryTables) {
+    move |tables| {
+        for (key, flow) in tables.flows(FlowTable::HalfOpen) {
+            if which(&flow) {
+                tables.remove_flow(FlowTable::HalfOpen, &key);
+            }
+        }
+    }
+}
+
+fn half_open() -> MemoryTables {
+    let tables = tables(64);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    send(&tables, answer(), CLIENT_MAC);
+    tables
+}
+
+/// Reverse tuples with their clients' addresses, over both tables.
+fn holders(tables: &MemoryTables) -> Vec<(FlowKeyV4, u32)> {
+    let mut flows = tables.flows(FlowTable::HalfOpen);
+    flows.extend(tables.flows(FlowTable::Established));
+    flows
+        .into_iter()
+        .filter(|(_, flow)| flow.direction != FORWARD)
+        .map(|(key, flow)| (key, flow.becomes.destination.get()))
+        .collect()
+}
+
+#[test]
+fn a_tuple_that_is_promoted_while_it_is_claimed_stays_with_its_holder() {
+    let tables = half_open();
+    let last_ack = also_sends(segment(client(0), ACK, 5001));
+    let step = Step::Insert(FlowTable::HalfOpen);
+    let verdict = send_while(&tables, &segment(client(1), SYN, 0), step, last_ack);
+    assert_eq!(verdict.reason, Reason::NewFlow);
+    let mut clients: Vec<u32> = holders(&tables).into_iter().map(|(_, ip)| ip).collect();
+    clients.sort_unstable();
+    let expected = [client(0), client(1)].map(|client| client.ip().to_bits());
+    assert_eq!(clients, expected);
+    let in_both: Vec<_> = tables.flows(FlowTable::HalfOpen).into_keys().collect();
+    let established = tables.flows(FlowTable::Established);
+    assert!(in_both.iter().all(|key| !established.contains_key(key)));
+}
+
+#[test]
+fn a_flow_that_is_promoted_between_two_lookups_is_found() {
+    for step in [FlowTable::Established, FlowTable::HalfOpen] {
+        let tables = half_open();
+        let last_ack = segment(client(0), ACK, 5001);
+        let promotes = also_sends(last_ack.clone());
+        let verdict = send_while(&tables, &last_ack, Step::LookUp(step), promotes);
+        assert_eq!(verdict.reason, Reason::Forwarded);
+        assert_eq!(tables.flows(FlowTable::Established).len(), 2);
+    }
+}
+
+#[test]
+fn a_flow_that_is_promoted_twice_at_once_is_established_once() {
+    let tables = half_open();
+    let last_ack = segment(client(0), ACK, 5001);
+    let promotes = also_sends(last_ack.clone());
+    let verdict = send_while(&tables, &last_ack, Step::Establish, promotes);
+    assert_eq!(verdict.reason, Reason::Forwarded);
+    assert_eq!(tables.flows(FlowTable::Established).len(), 2);
+    assert!(tables.flows(FlowTable::HalfOpen).is_empty());
+}
+
+#[test]
+fn a_half_that_is_pushed_out_during_promotion_leaves_no_half_established() {
+    for direction in [0, 1] {
+        let tables = half_open();
+        let pushes_out = pushes_out(|flow| flow.direction == direction);
+        let last_ack = segment(client(0), ACK, 5001);
+        let verdict = send_while(&tables, &last_ack, Step::Establish, pushes_out);
+        assert_eq!(verdict.reason, Reason::Forwarded);
+        assert!(tables.flows(FlowTable::Established).is_empty());
+    }
+}
+
+#[test]
+fn the_same_syn_on_two_cpus_starts_one_flow() {
+    let tables = tables(64);
+    let syn = segment(client(0), SYN, 0);
+    let starts = also_sends(syn.clone());
+    let step = Step::Insert(FlowTable::HalfOpen);
+    let verdict = send_while(&tables, &syn, step, starts);
+    assert_eq!(verdict.reason, Reason::NewFlow);
+    assert_eq!(tables.flows(FlowTable::HalfOpen).len(), 2);
+}
