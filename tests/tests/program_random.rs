@@ -122,7 +122,7 @@ fn mix(desired: &Desired) -> Mix {
     let services = desired.services.iter();
     Mix {
         services: services.map(|s| (protocol(s), address(s))).collect(),
-        clients: 24,
+        clients: 48,
         damaged_one_in: 4,
     }
 }

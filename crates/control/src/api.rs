@@ -17,7 +17,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::instance::{Instance, SOCKET_DIRECTORY, lock, running, socket_path};
+use crate::instance::{Instance, MAX_NAME, SOCKET_DIRECTORY, is_valid, lock, running, socket_path};
 use crate::status::Status;
 
 /// Largest answer that a client reads.
@@ -26,6 +26,11 @@ const MAX_ANSWER: usize = 64 << 20;
 /// What can go wrong on the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
+    /// The socket cannot be called that.
+    #[error(
+        "instance {0:?}: expected 1 to {MAX_NAME} letters, digits, '-', '_' and '.', the first no '.': choose another name with --instance"
+    )]
+    Name(String),
     /// Another process serves the instance.
     #[error("instance {name} is running already (it answers at {path}): stop it, or choose another name with --instance", path = path.display())]
     Running {
@@ -104,7 +109,7 @@ impl Drop for Listener {
 /// # Errors
 /// The instance is running, or the socket cannot be made.
 pub fn listen(name: &str) -> Result<Listener, ApiError> {
-    let path = socket_path(name);
+    let path = valid_path(name)?;
     let failed = |source| ApiError::Socket {
         path: path.clone(),
         source,
@@ -127,6 +132,14 @@ pub fn listen(name: &str) -> Result<Listener, ApiError> {
     }
     let listener = UnixListener::bind(&path).map_err(failed)?;
     Ok(Listener { listener, path })
+}
+
+fn valid_path(name: &str) -> Result<PathBuf, ApiError> {
+    if is_valid(name) {
+        Ok(socket_path(name))
+    } else {
+        Err(ApiError::Name(name.into()))
+    }
 }
 
 /// Answers requests until the socket fails.
@@ -176,7 +189,7 @@ pub async fn fetch_status(name: &str) -> Result<Status, ApiError> {
 }
 
 async fn fetch(name: &str, uri: &str) -> Result<Bytes, ApiError> {
-    let path = socket_path(name);
+    let path = valid_path(name)?;
     let stream = UnixStream::connect(&path)
         .await
         .map_err(|source| match source.kind() {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use lab::fetch::{FetchOptions, Target, fetch};
 use lab::serve::{ServeOptions, serve};
+use lab::topology::TUTORIAL;
 use lab::tutorial::{self, Style};
 use lab::{Blueprint, Interrupt, Lab, LabId};
 
@@ -92,7 +93,8 @@ fn exec(name: &str, host: &str, command: &[String]) -> Result<()> {
 }
 
 fn run(name: &str) -> Result<()> {
-    if name != "tutorial" {
+    let blueprint = blueprint(name)?;
+    if *blueprint.id() != LabId::new(&TUTORIAL, None)? {
         bail!(
             "expected `tutorial`, found {name:?}: the other labs are brought up with `evenkeel lab up {name}`"
         );
@@ -106,7 +108,7 @@ fn run(name: &str) -> Result<()> {
         "run veth6 --service tcp://10.0.0.10:{TUTORIAL_PORT} --backend 10.0.0.2 --backend 10.0.0.3"
     );
     let run = tutorial::Run {
-        blueprint: blueprint(name)?,
+        blueprint,
         program: current_exe()?,
         serve: serve_arguments,
         balance: words(&balance),

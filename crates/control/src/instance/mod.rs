@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use crate::api::{self, ApiError};
 use crate::nexthop::{InterfaceError, NextHopError, NextHops, Resolution, Target, targets};
 
+pub(crate) use name::{MAX_NAME, is_valid};
 pub use name::{SOCKET_DIRECTORY, default_name, running, socket_path};
 pub use state::Instance;
 

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 /// Directory of the instances' sockets, readable by root only.
 pub const SOCKET_DIRECTORY: &str = "/run/evenkeel";
 
+/// Longest name, so that the socket's path fits the 107 bytes that the kernel takes.
+pub(crate) const MAX_NAME: usize = 64;
+
 /// Where `ip netns` keeps the names of network namespaces.
 const NAMESPACES: &str = "/run/netns";
 
@@ -29,6 +32,12 @@ pub fn default_name() -> String {
         None if inode("/proc/1/ns/net").is_none_or(|first| first == ours) => "default".into(),
         None => format!("netns-{ours}"),
     }
+}
+
+/// Whether a socket can be called this.
+pub(crate) fn is_valid(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=MAX_NAME).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(fits)
 }
 
 /// Where an instance answers.

@@ -1,7 +1,7 @@
 //! Captures: pcap (either byte order, micro- or nanoseconds) and pcapng.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek};
+use std::io::{self, BufReader, BufWriter, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,21 +17,29 @@ const SNAPLEN: u32 = 262_144;
 /// What is wrong with a capture file.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// It cannot be opened or created.
-    #[error("{path}: {source}", path = path.display())]
-    Io {
+    /// It cannot be opened or read.
+    #[error("cannot read the capture {path}: {problem}", path = path.display())]
+    Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What is in the way.
+        problem: String,
+    },
+    /// It cannot be created or written.
+    #[error("cannot write the capture {path}: {problem}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What is in the way.
+        problem: String,
     },
     /// It is not a capture, or a damaged one.
-    #[error("{path}: expected a pcap or pcapng capture, found: {source}; write one with `tcpdump -w FILE`", path = path.display())]
+    #[error("{path}: expected a pcap or pcapng capture, found: {found}; write one with `tcpdump -w FILE`", path = path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
-        source: PcapError,
+        /// What is wrong with it.
+        found: String,
     },
     /// Packets without Ethernet headers.
     #[error("{path}: expected packets with Ethernet headers, found link type {found}; capture on one interface (`tcpdump -i eth0`), not on `any`", path = path.display())]
@@ -41,6 +49,39 @@ pub enum CaptureError {
         /// Name of the link type.
         found: String,
     },
+}
+
+impl CaptureError {
+    fn reading(path: &Path, error: &PcapError) -> Self {
+        let path = path.into();
+        let found = match error {
+            PcapError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                "a file that ends too early".into()
+            }
+            PcapError::IoError(error) => {
+                let problem = match error.kind() {
+                    io::ErrorKind::NotFound => "there is no such file".into(),
+                    io::ErrorKind::IsADirectory => "it is a directory, expected a file".into(),
+                    _ => error.to_string(),
+                };
+                return Self::Read { path, problem };
+            }
+            error => error.to_string(),
+        };
+        Self::Format { path, found }
+    }
+
+    fn writing(path: &Path, error: &PcapError) -> Self {
+        let path = path.into();
+        let problem = match error {
+            PcapError::IoError(error) if error.kind() == io::ErrorKind::NotFound => {
+                "there is no such directory".into()
+            }
+            PcapError::IoError(error) => error.to_string(),
+            error => error.to_string(),
+        };
+        Self::Write { path, problem }
+    }
 }
 
 /// A packet of a capture.
@@ -64,19 +105,8 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let io = |source| CaptureError::Io {
-            path: path.into(),
-            source,
-        };
-        let format = |source| match source {
-            PcapError::IoError(source) if source.kind() != std::io::ErrorKind::UnexpectedEof => {
-                io(source)
-            }
-            source => CaptureError::Format {
-                path: path.into(),
-                source,
-            },
-        };
+        let io = |error| CaptureError::reading(path, &PcapError::IoError(error));
+        let format = |error| CaptureError::reading(path, &error);
         let mut file = File::open(path).map_err(io)?;
         let mut magic = [0; 4];
         let read = file.read(&mut magic).map_err(io)?;
@@ -101,10 +131,7 @@ impl Reader {
 
     fn next(&mut self) -> Result<Option<Packet>, CaptureError> {
         let path = &self.path;
-        let format = |source| CaptureError::Format {
-            path: path.clone(),
-            source,
-        };
+        let format = |error| CaptureError::reading(path, &error);
         match &mut self.format {
             Format::Pcap(reader) => {
                 let Some(packet) = reader.next_packet() else {
@@ -130,10 +157,7 @@ fn next_of_pcapng(
         let Some(block) = reader.next_block() else {
             return Ok(None);
         };
-        let block = block.map_err(|source| CaptureError::Format {
-            path: path.into(),
-            source,
-        })?;
+        let block = block.map_err(|error| CaptureError::reading(path, &error))?;
         let (interface, packet) = match block {
             Block::EnhancedPacket(packet) => {
                 let frame = packet.data.into_owned();
@@ -172,10 +196,8 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn create(path: &Path) -> Result<Self, CaptureError> {
-        let file = File::create(path).map_err(|source| CaptureError::Io {
-            path: path.into(),
-            source,
-        })?;
+        let failed = |error| CaptureError::writing(path, &error);
+        let file = File::create(path).map_err(|error| failed(PcapError::IoError(error)))?;
         let header = PcapHeader {
             snaplen: SNAPLEN,
             datalink: DataLink::ETHERNET,
@@ -183,12 +205,7 @@ impl Writer {
             endianness: Endianness::native(),
             ..PcapHeader::default()
         };
-        let writer = PcapWriter::with_header(BufWriter::new(file), header).map_err(|source| {
-            CaptureError::Format {
-                path: path.into(),
-                source,
-            }
-        })?;
+        let writer = PcapWriter::with_header(BufWriter::new(file), header).map_err(failed)?;
         Ok(Self {
             path: path.into(),
             writer,
@@ -200,9 +217,6 @@ impl Writer {
         self.writer
             .write_packet(&packet)
             .map(|_| ())
-            .map_err(|source| CaptureError::Format {
-                path: self.path.clone(),
-                source,
-            })
+            .map_err(|error| CaptureError::writing(&self.path, &error))
     }
 }

@@ -1,0 +1,31 @@
+//! What the tests with network namespaces and real sockets share.
+//!
+//! - `binary`: the program under test, and commands run to their end.
+//! - `capture`: captures by tcpdump, and their checksums.
+//! - `packet_socket`: frames that no protocol stack would send.
+//! - `scene`: a lab with servers and a load balancer in it.
+//! - `http`: a client that learns whom the server sees.
+//! - `link`: interfaces as `ip` sees them.
+//! - `wait`: polling with a deadline.
+//! - `flood`: SYNs from addresses that are not the sender's.
+//! - `folder`: a directory that goes with its guard.
+
+mod binary;
+mod capture;
+mod flood;
+mod folder;
+mod http;
+mod link;
+mod packet_socket;
+mod scene;
+mod wait;
+
+pub use binary::{Finished, evenkeel, finish};
+pub use capture::{Capture, Verified, verify};
+pub use flood::SynFlood;
+pub use folder::Folder;
+pub use http::{Answer, Connection};
+pub use link::{ip, xdp_programs};
+pub use packet_socket::PacketSocket;
+pub use scene::{PORT, Scene, dropped, reason, tag};
+pub use wait::{PATIENCE, eventually};
