@@ -165,13 +165,13 @@ fn balanced() -> Vec<Case> {
         ),
         nat(
             "SYN flood, 1M sources",
-            Traffic::flood(true),
+            Traffic::flood(),
             Reason::NewFlow,
             None,
         ),
         nat(
             "SYN flood, one port",
-            Traffic::flood(false),
+            Traffic::flood_of_one_port(),
             Reason::NewFlow,
             None,
         ),

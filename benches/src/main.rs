@@ -22,7 +22,7 @@ use report::Report;
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-bench")]
 struct Options {
-    /// A fifth of the rounds, of a tenth of the packets.
+    /// For a glance: 3 rounds of 100,000 packets instead of 11 of a million.
     #[arg(long)]
     quick: bool,
     /// Rounds; every case runs once in each.
@@ -50,7 +50,7 @@ impl Options {
         let (rounds, packets) = if self.quick {
             (3, 100_000)
         } else {
-            (15, 1_000_000)
+            (11, 1_000_000)
         };
         Effort {
             rounds: self.rounds.unwrap_or(rounds),

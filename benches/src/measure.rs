@@ -89,18 +89,27 @@ fn cpu_time() -> anyhow::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
-/// Every packet must have met the reason meant, and no other.
+/// One packet in so many may meet another reason than the one meant: in a flood of SYNs, now and
+/// then all ports tried for one are taken.
+const STRAY: u64 = 10_000;
+
+/// The packets must have met the reason meant, or none if the program does not count.
 fn check_reasons(case: &Case, before: &[u64], after: &[u64], packets: u32) -> anyhow::Result<()> {
-    let expected = |reason| u64::from(packets) * u64::from(case.reason == Some(reason));
+    let packets = u64::from(packets);
     let found: Vec<(Reason, u64)> = Reason::ALL
         .iter()
         .zip(before.iter().zip(after))
         .map(|(reason, (before, after))| (*reason, after - before))
         .collect();
-    if found
+    let total: u64 = found.iter().map(|(_, count)| count).sum();
+    let meant = found
         .iter()
-        .all(|(reason, count)| *count == expected(*reason))
-    {
+        .find(|(reason, _)| Some(*reason) == case.reason);
+    let as_meant = match meant {
+        Some((_, count)) => total == packets && packets - count <= packets / STRAY,
+        None => total == 0,
+    };
+    if as_meant {
         return Ok(());
     }
     let counts: Vec<String> = found

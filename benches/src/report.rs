@@ -197,8 +197,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "\nnet: without the wrapper, which restores and varies each packet ({:.1} ns), but with \
-             the call\nof the program. In brackets: the ratio without the call on both sides. Every \
-             packet's reason was\nchecked in the kernel's counters.",
+             the call\nof the program. In brackets: the ratio without the call on both sides. The \
+             kernel's counters\nconfirm that the packets took the path meant.",
             self.wrapper_ns
         )?;
         writeln!(

@@ -36,8 +36,9 @@ const BACKENDS_LOG2: u32 = 6;
 const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 const FIRST_CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 64);
 const FIRST_BACKEND: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 64);
-const FIRST_NEW_CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 64);
+const FIRST_NEW_CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 0);
 const FIRST_ATTACKER: Ipv4Addr = Ipv4Addr::new(11, 0, 0, 0);
+const FIRST_ATTACKER_OF_ONE_PORT: Ipv4Addr = Ipv4Addr::new(12, 0, 0, 0);
 const FIRST_CLIENT_PORT: u16 = 1024;
 const TTL: u8 = 64;
 /// Knuth's multiplier (2^32 over the golden ratio): successive packets are far apart.
@@ -79,31 +80,49 @@ impl Traffic {
         }
     }
 
-    /// SYNs to the service, each of a new flow: 4 million until one comes again.
+    /// SYNs to the service, each of a new flow: 256 clients with all ports, 16 million flows until
+    /// one comes again.
     pub(crate) fn new_flows() -> Self {
+        let spread = Spread {
+            address_mask: 0xff,
+            port_shift: 8,
+            ..flows(24, 1)
+        };
         Self {
             source: FIRST_NEW_CLIENT,
             ports: (0, PORT),
             flags: tcp::SYN,
-            ..Self::to(VIP, PORT, 22)
+            spread,
+            ..Self::to(VIP, PORT, 0)
         }
     }
 
-    /// SYNs of a million spoofed addresses, each with a port of its own or all with the same.
-    pub(crate) fn flood(own_ports: bool) -> Self {
+    /// SYNs of a million spoofed addresses with 16 ports each, which overlap.
+    pub(crate) fn flood() -> Self {
         let spread = Spread {
-            stride: STRIDE,
-            mask: (1 << 20) - 1,
             address_mask: (1 << 20) - 1,
             // The low half of the second byte stays 0.
             address_unit: 1 << 12,
-            port_shift: 4,
-            port_unit: u32::from(own_ports),
+            port_shift: 8,
+            ..flows(24, 1)
         };
-        let port = if own_ports { 0 } else { FIRST_CLIENT_PORT };
         Self {
             source: FIRST_ATTACKER,
-            ports: (port, PORT),
+            spread,
+            ..Self::new_flows()
+        }
+    }
+
+    /// SYNs of 16 million spoofed addresses, all with the same port.
+    pub(crate) fn flood_of_one_port() -> Self {
+        let spread = Spread {
+            address_mask: (1 << 24) - 1,
+            address_unit: 1 << 8,
+            ..flows(24, 0)
+        };
+        Self {
+            source: FIRST_ATTACKER_OF_ONE_PORT,
+            ports: (FIRST_CLIENT_PORT, PORT),
             spread,
             ..Self::new_flows()
         }

@@ -27,16 +27,14 @@ const RUSTFLAGS: &[&str] = &[
 fn main() {
     for file in [
         "../ebpf",
-        "../datapath",
-        "../abi",
-        "../wire",
+        "../datapath/src",
+        "../abi/src",
+        "../wire/src",
         "../../Cargo.lock",
     ] {
         println!("cargo:rerun-if-changed={file}");
     }
-    for variable in ["EVENKEEL_BPF_RUSTC", "PATH"] {
-        println!("cargo:rerun-if-env-changed={variable}");
-    }
+    println!("cargo:rerun-if-env-changed=EVENKEEL_BPF_RUSTC");
     if let Err(message) = build() {
         eprintln!("\nerror: the BPF program could not be built.\n\n{message}\n");
         exit(1);

@@ -1,5 +1,9 @@
 //! Captures at both ends of every cable, in which not one checksum is wrong.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails it"
+)]
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;

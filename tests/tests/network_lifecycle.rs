@@ -1,5 +1,9 @@
 //! `run` starts, ends, dies and starts again.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails it"
+)]
 #![forbid(unsafe_code)]
 
 use std::fs;

@@ -1,5 +1,9 @@
 //! Long transfers arrive whole.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails it"
+)]
 #![forbid(unsafe_code)]
 
 use std::time::Duration;

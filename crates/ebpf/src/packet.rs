@@ -17,12 +17,14 @@ pub(crate) struct Frame<'c> {
 impl<'c> Frame<'c> {
     #[inline(always)]
     pub(crate) fn new(context: &'c XdpContext) -> Self {
-        // SAFETY: the context is the one the kernel called us with. Volatile, because the verifier
-        // knows the two for what they are only where they are loaded: the compiler may not move
-        // the loads to a caller and pass their results on (LLVM's argument promotion).
-        let data = unsafe { (&raw const (*context.ctx).data).read_volatile() };
+        // SAFETY: the context is the one the kernel called us with, and outlives the frame.
+        let fields = unsafe { &*context.ctx };
+        // Volatile, because the verifier knows the two for what they are only where they are
+        // loaded: the compiler may not move the loads into a caller (LLVM's argument promotion).
+        // SAFETY: a reference is valid and aligned.
+        let data = unsafe { ptr::from_ref(&fields.data).read_volatile() };
         // SAFETY: as above.
-        let data_end = unsafe { (&raw const (*context.ctx).data_end).read_volatile() };
+        let data_end = unsafe { ptr::from_ref(&fields.data_end).read_volatile() };
         Self {
             context,
             data: data as usize,
@@ -57,7 +59,7 @@ impl Packet for Frame<'_> {
         unsafe {
             start
                 .cast::<u8>()
-                .copy_from_nonoverlapping(ptr::from_ref(value).cast(), size_of::<V>())
+                .copy_from_nonoverlapping(ptr::from_ref(value).cast(), size_of::<V>());
         };
         Some(())
     }

@@ -100,10 +100,8 @@ impl Tables for KernelTables {
         let key = own(key);
         let scratch = maps::SCRATCH.get_ptr_mut(0).ok_or(InsertError::Full)?;
         // SAFETY: this CPU's own entry, and the program does not migrate.
-        let staged = unsafe {
-            *scratch = *flow;
-            &*scratch
-        };
+        let staged = unsafe { &mut *scratch };
+        *staged = *flow;
         let inserted = match table {
             FlowTable::Established => maps::ESTABLISHED_V4.insert(key, staged, NO_EXIST),
             FlowTable::HalfOpen => maps::HALF_OPEN_V4.insert(key, staged, NO_EXIST),
@@ -118,8 +116,9 @@ impl Tables for KernelTables {
             .get_ptr(key)
             .ok_or(EstablishError::Missing)?;
         // SAFETY: as in `flow`; the kernel copies the value from one map's memory to the other's.
+        let entry = unsafe { &*entry };
         maps::ESTABLISHED_V4
-            .insert(key, unsafe { &*entry }, NO_EXIST)
+            .insert(key, entry, NO_EXIST)
             .map_err(|error| EstablishError::Insert(insert_error(error)))
     }
 

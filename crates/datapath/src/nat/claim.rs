@@ -66,16 +66,9 @@ fn try_claim<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> Result<bo
         Ok(()) => {}
         Err(InsertError::Full) => return Err(Reason::FlowTableFull),
         Err(InsertError::Exists) => {
-            // The client's own claim, whose forward half was pushed out.
-            let ours = tables.flow(FlowTable::HalfOpen, key, |entry| {
-                let ours = entry.becomes == flow.becomes;
-                if ours {
-                    entry.client = flow.client;
-                    entry.last_seen = flow.last_seen;
-                }
-                ours
-            });
-            return Ok(ours == Some(true));
+            if !take_up(tables, key, flow) {
+                return Ok(false);
+            }
         }
     }
     // The holder of the half-open tuple may have been promoted between the two steps above.
@@ -84,6 +77,41 @@ fn try_claim<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> Result<bo
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Takes a claim in the half-open table whose forward half was pushed out: the client's own, or
+/// anybody's. Left alone, the claims of a SYN flood, which the backends' answers keep among the
+/// recent entries, would in time hold every port.
+#[inline(always)]
+fn take_up<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> bool {
+    let held = tables.flow(FlowTable::HalfOpen, key, |entry| {
+        (entry.becomes, entry.last_seen)
+    });
+    let Some((becomes, last_seen)) = held else {
+        return false;
+    };
+    if becomes == flow.becomes {
+        tables.flow(FlowTable::HalfOpen, key, |entry| {
+            entry.client = flow.client;
+            entry.last_seen = flow.last_seen;
+        });
+        return true;
+    }
+    // The forward half of a claim of this instant may be on its way, on another CPU.
+    if last_seen == flow.last_seen || has_forward_half(tables, key, &becomes) {
+        return false;
+    }
+    // If another CPU does the same, only one of the two can enter it again.
+    tables.remove_flow(FlowTable::HalfOpen, key);
+    tables.insert_flow(FlowTable::HalfOpen, key, flow).is_ok()
+}
+
+/// Whether the flow of this claim can still be found by its client's packets.
+#[inline(always)]
+fn has_forward_half<T: Tables>(tables: &T, key: &FlowKeyV4, becomes: &Rewrite) -> bool {
+    let forward_key = key.opposite(becomes);
+    let forward = tables.flow(FlowTable::HalfOpen, &forward_key, |entry| entry.becomes);
+    forward.is_some_and(|becomes| forward_key.opposite(&becomes) == *key)
 }
 
 #[inline(always)]

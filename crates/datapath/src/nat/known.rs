@@ -146,7 +146,7 @@ fn to_backend<P: Packet, T: Tables>(
     }
     let link = link_back(packet, parsed);
     if flow.client != link {
-        tell_reverse(tables, parsed, table, flow, |reverse| reverse.client = link);
+        tell_other(tables, parsed, table, flow, |reverse| reverse.client = link);
     }
     if parsed.segment.flags & (tcp::SYN | tcp::RST) != 0 {
         note_control_flags(tables, parsed, table, flow);
@@ -182,9 +182,14 @@ fn to_client<P: Packet, T: Tables>(
     if parsed.ipv4.ttl <= 1 {
         return verdict(Reason::TtlExceeded);
     }
-    if table == FlowTable::HalfOpen && parsed.segment.transport == Transport::Udp {
-        // A full table is told by the client's packets; a reply goes out in any case.
-        promote(tables, parsed, flow);
+    if table == FlowTable::HalfOpen {
+        if parsed.segment.transport == Transport::Udp {
+            // A full table is told by the client's packets; a reply goes out in any case.
+            promote(tables, parsed, flow);
+        } else {
+            // Looking at the forward half keeps it among the recent ones, as its claim is by now.
+            tell_other(tables, parsed, table, flow, |_| ());
+        }
     }
     if rewrite(packet, parsed, &flow.becomes, &flow.client).is_none() {
         return verdict(Reason::Inconsistent);
@@ -213,7 +218,7 @@ fn note_control_flags<T: Tables>(tables: &T, parsed: &Parsed, table: FlowTable, 
     if opening && flow.seen != 0 {
         tables.flow(table, &parsed.key, |entry| entry.seen = 0);
     }
-    tell_reverse(tables, parsed, table, flow, |reverse| {
+    tell_other(tables, parsed, table, flow, |reverse| {
         if opening {
             reverse.seen &= !(FIN_SEEN | RST_SEEN);
         } else if reset && sequence.wrapping_sub(reverse.acknowledged) < RESET_WINDOW {
@@ -224,7 +229,7 @@ fn note_control_flags<T: Tables>(tables: &T, parsed: &Parsed, table: FlowTable, 
 
 /// Changes the other direction's entry.
 #[inline(always)]
-fn tell_reverse<T: Tables>(
+fn tell_other<T: Tables>(
     tables: &T,
     parsed: &Parsed,
     table: FlowTable,

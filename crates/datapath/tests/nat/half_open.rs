@@ -6,12 +6,14 @@ use abi::flow::{FORWARD, FlowKeyV4, REVERSE};
 use abi::reason::Reason;
 use evenkeel_datapath::{FlowTable, Tables};
 use testkit::builder::PacketBuilder;
+use testkit::endpoints::Endpoints;
+use testkit::outcome::Outcome;
 use testkit::tables::{Capacities, MemoryTables};
 use testkit::world;
 use wire::tcp::{ACK, SYN};
 
 use crate::conversation::{
-    BALANCER, CLIENT_MAC, UDP_BACKEND, UDP_SERVICE, answer, client, segment, send, tables,
+    BALANCER, CLIENT_MAC, PORT, UDP_BACKEND, UDP_SERVICE, answer, client, segment, send, tables,
 };
 
 /// Pushes one half of the only half-open flow out.
@@ -100,6 +102,66 @@ fn a_claim_that_went_to_another_client_is_not_used_by_the_first() {
     let anew = send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
     assert_eq!(anew.reason, Reason::NewFlow);
     assert_ne!(anew.frame, second.frame);
+}
+
+/// Source port of the packet to the backend.
+fn claimed_port(outcome: &Outcome) -> u16 {
+    assert_eq!(outcome.reason, Reason::NewFlow);
+    Endpoints::of(&outcome.frame)
+        .expect("a TCP frame")
+        .source
+        .port()
+}
+
+#[test]
+fn a_claim_whose_forward_half_was_pushed_out_goes_to_the_next_who_wants_it() {
+    let tables = tables(32);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    evict(&tables, FORWARD);
+    send(&tables, answer(), CLIENT_MAC);
+    tables.set_now(1);
+    let second = send(&tables, segment(client(1), SYN, 0), CLIENT_MAC);
+    assert_eq!(claimed_port(&second), PORT);
+    let reply = send(&tables, answer(), CLIENT_MAC);
+    let receiver = Endpoints::of(&reply.frame).unwrap().destination;
+    assert_eq!((reply.reason, receiver), (Reason::Replied, client(1)));
+    send(&tables, segment(client(1), ACK, 5001), CLIENT_MAC);
+    assert_eq!(tables.flows(FlowTable::Established).len(), 2);
+
+    let first = send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    assert_ne!(claimed_port(&first), PORT);
+}
+
+#[test]
+fn a_claim_of_this_instant_is_left_alone_because_its_forward_half_may_be_on_its_way() {
+    let tables = tables(32);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    evict(&tables, FORWARD);
+    let second = send(&tables, segment(client(1), SYN, 0), CLIENT_MAC);
+    assert_ne!(claimed_port(&second), PORT);
+}
+
+#[test]
+fn a_claim_whose_flow_is_half_open_is_left_alone() {
+    let tables = tables(32);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    tables.set_now(1);
+    let second = send(&tables, segment(client(1), SYN, 0), CLIENT_MAC);
+    assert_ne!(claimed_port(&second), PORT);
+}
+
+#[test]
+fn the_backends_answer_keeps_both_halves_among_the_recent_ones() {
+    let tables = tables(4);
+    send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
+    let other = SocketAddrV4::new(*client(1).ip(), PORT + 1);
+    send(&tables, segment(other, SYN, 0), CLIENT_MAC);
+    send(&tables, answer(), CLIENT_MAC);
+    let third = SocketAddrV4::new(*client(2).ip(), PORT + 2);
+    send(&tables, segment(third, SYN, 0), CLIENT_MAC);
+    let last = send(&tables, segment(client(0), ACK, 5001), CLIENT_MAC);
+    assert_eq!(last.reason, Reason::Forwarded);
+    assert_eq!(tables.flows(FlowTable::Established).len(), 2);
 }
 
 #[test]
