@@ -1,5 +1,7 @@
 //! What is measured.
 
+use std::net::Ipv4Addr;
+
 use abi::reason::Reason;
 use engine::dataplane::action;
 
@@ -105,8 +107,15 @@ fn floors() -> Vec<Case> {
 }
 
 fn balanced() -> Vec<Case> {
-    let elsewhere = std::net::Ipv4Addr::new(10, 0, 0, 99);
-    let nat = |name, traffic, reason, at_most| Case {
+    let mut cases = established();
+    cases.extend(opening());
+    cases.extend(not_ours());
+    cases
+}
+
+/// A case that ends in sending.
+fn nat(name: &'static str, traffic: Traffic, reason: Reason, at_most: Option<f64>) -> Case {
+    Case {
         name,
         kind: Kind::Balance,
         traffic,
@@ -118,68 +127,60 @@ fn balanced() -> Vec<Case> {
             floor: Kind::Rewrite,
             at_most,
         }),
-    };
-    let not_ours = |name, traffic, at_most| Case {
-        action: action::PASS,
-        goal: Some(Goal {
-            floor: Kind::Parse,
-            at_most,
-        }),
-        ..nat(name, traffic, Reason::NotForService, None)
-    };
-    let to_vip = |flows_log2| Traffic::to(VIP, PORT, flows_log2);
+    }
+}
+
+fn established() -> Vec<Case> {
     let (few, many) = (FEW_FLOWS_LOG2, MANY_FLOWS_LOG2);
+    let forward = |name, flows_log2, at_most| {
+        let traffic = Traffic::to(VIP, PORT, flows_log2);
+        nat(name, traffic, Reason::Forwarded, at_most)
+    };
+    let reply = |name, flows_log2, at_most| {
+        let traffic = Traffic::replies(flows_log2);
+        nat(name, traffic, Reason::Replied, at_most)
+    };
     vec![
-        nat("nat, 1 flow", to_vip(0), Reason::Forwarded, Some(2.5)),
-        nat("nat, 64k flows", to_vip(few), Reason::Forwarded, None),
+        forward("nat, 1 flow", 0, Some(2.5)),
+        forward("nat, 64k flows", few, None),
         Case {
             flows_log2: many,
-            ..nat("nat, 1M flows", to_vip(many), Reason::Forwarded, Some(6.0))
+            ..forward("nat, 1M flows", many, Some(6.0))
         },
-        nat(
-            "nat reply, 1 flow",
-            Traffic::replies(0),
-            Reason::Replied,
-            Some(2.5),
-        ),
-        nat(
-            "nat reply, 64k flows",
-            Traffic::replies(few),
-            Reason::Replied,
-            None,
-        ),
+        reply("nat reply, 1 flow", 0, Some(2.5)),
+        reply("nat reply, 64k flows", few, None),
         Case {
             flows_log2: many,
-            ..nat(
-                "nat reply, 1M flows",
-                Traffic::replies(many),
-                Reason::Replied,
-                Some(6.0),
-            )
+            ..reply("nat reply, 1M flows", many, Some(6.0))
         },
-        nat(
-            "nat, new flow each",
-            Traffic::new_flows(),
-            Reason::NewFlow,
-            None,
-        ),
-        nat(
-            "SYN flood, 1M sources",
-            Traffic::flood(),
-            Reason::NewFlow,
-            None,
-        ),
-        nat(
-            "SYN flood, one port",
-            Traffic::flood_of_one_port(),
-            Reason::NewFlow,
-            None,
-        ),
-        not_ours("not for us", Traffic::to(elsewhere, PORT, few), Some(1.5)),
-        not_ours(
-            "not for us, to nat's address",
-            Traffic::to(NAT_SOURCE, 22, few),
-            None,
-        ),
+    ]
+}
+
+/// Each packet starts a flow, and pushes an older one out of the half-open table.
+fn opening() -> Vec<Case> {
+    let syn = |name, traffic| nat(name, traffic, Reason::NewFlow, None);
+    vec![
+        syn("nat, new flow each", Traffic::new_flows()),
+        syn("SYN flood, 1M sources", Traffic::flood()),
+        syn("SYN flood, one port", Traffic::flood_of_one_port()),
+    ]
+}
+
+fn not_ours() -> Vec<Case> {
+    let elsewhere = Ipv4Addr::new(10, 0, 0, 99);
+    let passed = |name, address, port, at_most| {
+        let traffic = Traffic::to(address, port, FEW_FLOWS_LOG2);
+        Case {
+            action: action::PASS,
+            goal: Some(Goal {
+                floor: Kind::Parse,
+                at_most,
+            }),
+            ..nat(name, traffic, Reason::NotForService, None)
+        }
+    };
+    vec![
+        passed("not for us", elsewhere, PORT, Some(1.5)),
+        passed("not for us, to nat's address", NAT_SOURCE, 22, None),
     ]
 }
