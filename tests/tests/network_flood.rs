@@ -2,23 +2,36 @@
 
 #![forbid(unsafe_code)]
 
+use std::net::SocketAddrV4;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use control::status::Status;
-use evenkeel_tests::support::{PATIENCE, PacketSocket, Scene, SynFlood, eventually, reason};
+use evenkeel_tests::support::{
+    Connection, PATIENCE, PacketSocket, Scene, SynFlood, dropped, eventually, reason,
+};
 use lab::fetch::{FetchOptions, HoldOptions, fetch, hold};
 use lab::topology::TUTORIAL;
 use lab::{Host, Interrupt};
 
 const ESTABLISHED: usize = 200;
 const SYNS: u32 = 2_000_000;
+/// SYNs at a time: fewer than the rings and queues on the way hold (256 and 1,000).
+const BURST: u32 = 200;
 /// How long the flood may take.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// Sends until the data plane has seen [`SYNS`] SYNs: on the way there, full queues lose some.
+/// Sends until the data plane has seen [`SYNS`] SYNs.
+///
+/// After each burst it waits for the answer to a request of its own: the tables are to be
+/// flooded, not the queues on the way, which would lose the packets of everybody.
 fn flood(scene: &Scene, client: &Host, seen: impl Fn(&Status) -> u64) {
     let socket = PacketSocket::open(client, "eth0");
+    let from = SocketAddrV4::new(scene.address("client"), 1_000);
+    let pace = client
+        .inside(|| Connection::open(from, scene.vip()))
+        .unwrap();
+    let mut pace = pace.unwrap();
     let mut flood = SynFlood::new(
         scene.vip(),
         [0xde, 0xad, 0xbe, 0xef, 0, 0x10],
@@ -32,20 +45,12 @@ fn flood(scene: &Scene, client: &Host, seen: impl Fn(&Status) -> u64) {
         if missing == 0 {
             return;
         }
-        assert!(
-            Instant::now() < deadline,
-            "{arrived} of {SYNS} SYNs arrived within {LIMIT:?}"
-        );
-        flood.send(&socket, missing.clamp(1_000, 250_000) as u32);
+        for _ in 0..missing.div_ceil(BURST.into()) {
+            flood.send(&socket, BURST);
+            pace.ask().unwrap();
+            assert!(Instant::now() < deadline, "not over within {LIMIT:?}");
+        }
     }
-}
-
-/// SYNs that were looked at: forwarded as new flows, or refused by the tables.
-fn syns(status: &Status) -> u64 {
-    ["new_flow", "flow_table_full", "ports_exhausted"]
-        .map(|name| reason(status, name))
-        .iter()
-        .sum()
 }
 
 #[test]
@@ -70,23 +75,20 @@ fn two_hundred_connections_go_on_unharmed_through_two_million_spoofed_syns() {
     assert_eq!(all_open.recv_timeout(PATIENCE), Ok(ESTABLISHED));
     assert_eq!(scene.status().flows.established, ESTABLISHED as u64);
 
-    let start = Instant::now();
-    flood(&scene, &client, syns);
-    let during = start.elapsed();
+    flood(&scene, &client, |status| reason(status, "new_flow"));
     let status = scene.status();
-    eprintln!(
-        "{SYNS} SYNs in {during:?}: {:?}, {:?}",
-        status.flows, status.reasons
-    );
-    assert_eq!(status.flows.established, ESTABLISHED as u64);
-    // The table was full all the time, and took new ones all the same.
-    assert!(
-        status.flows.half_open > status.flows.half_open_limit / 2,
-        "{:?}",
-        status.flows
-    );
-    assert_eq!(reason(&status, "flow_table_full"), 0);
-    assert_eq!(reason(&status, "inconsistent"), 0);
+    println!("{:?}, {:?}", status.flows, status.reasons);
+    // The one that set the pace is among them.
+    assert_eq!(status.flows.established, ESTABLISHED as u64 + 1);
+    // The flood filled the table, and was hardly ever refused: once in ten thousand tries all
+    // sixteen ports may be taken.
+    assert!(status.flows.half_open > status.flows.half_open_limit / 2);
+    let exhausted = reason(&status, "ports_exhausted");
+    assert!(exhausted < u64::from(SYNS) / 10_000, "{exhausted}");
+    let others = dropped(&status)
+        .into_iter()
+        .filter(|(name, _)| *name != "ports_exhausted");
+    assert_eq!(others.count(), 0, "{:?}", dropped(&status));
 
     // Each connection is used some more after the flood.
     let used = reason(&scene.status(), "replied") + 4 * ESTABLISHED as u64;
@@ -97,7 +99,7 @@ fn two_hundred_connections_go_on_unharmed_through_two_million_spoofed_syns() {
     let report = held.join().unwrap().unwrap().unwrap();
     assert!(report.broken.is_empty(), "{:?}", report.broken);
     assert_eq!(report.opened, ESTABLISHED);
-    eprintln!("{} requests, {:?}", report.answered, report.latency);
+    println!("{} requests, {:?}", report.answered, report.latency);
 
     let options = FetchOptions::new(scene.target());
     let report = client.inside(|| fetch(&options)).unwrap().unwrap();

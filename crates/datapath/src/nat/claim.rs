@@ -30,8 +30,10 @@ pub(super) fn claim<T: Tables>(
     hash: u64,
 ) -> Result<Be16, Reason> {
     let settings = tables.settings();
+    let now = tables.now();
     for i in 0..PORT_CANDIDATES {
-        let port = if i == 0 {
+        let is_clients_port = i == 0;
+        let port = if is_clients_port {
             opening.parsed.key.source_port()
         } else {
             settings.port_candidate(hash as u32, i)
@@ -40,10 +42,8 @@ pub(super) fn claim<T: Tables>(
         if port.raw() == 0 || is_service(tables, &key) {
             continue;
         }
-        match try_claim(tables, &key, &opening.reverse(&key, tables.now())) {
-            Ok(true) => return Ok(port),
-            Ok(false) => {}
-            Err(reason) => return Err(reason),
+        if try_claim(tables, &key, &opening.reverse(&key, now), is_clients_port)? {
+            return Ok(port);
         }
     }
     Err(Reason::PortsExhausted)
@@ -58,18 +58,21 @@ fn is_service<T: Tables>(tables: &T, key: &FlowKeyV4) -> bool {
 
 /// Whether the tuple could be had.
 #[inline(always)]
-fn try_claim<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> Result<bool, Reason> {
+fn try_claim<T: Tables>(
+    tables: &T,
+    key: &FlowKeyV4,
+    flow: &FlowV4,
+    is_clients_port: bool,
+) -> Result<bool, Reason> {
     if is_established(tables, key) {
         return Ok(false);
     }
     match tables.insert_flow(FlowTable::HalfOpen, key, flow) {
         Ok(()) => {}
         Err(InsertError::Full) => return Err(Reason::FlowTableFull),
-        Err(InsertError::Exists) => {
-            if !take_up(tables, key, flow) {
-                return Ok(false);
-            }
-        }
+        // Only there: a look keeps an entry among the recent ones. If every new flow looked at a
+        // dozen claims of a flood, these would never be pushed out, and everything else would.
+        Err(InsertError::Exists) => return Ok(is_clients_port && take_up(tables, key, flow)),
     }
     // The holder of the half-open tuple may have been promoted between the two steps above.
     if is_established(tables, key) {
@@ -79,39 +82,18 @@ fn try_claim<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> Result<bo
     Ok(true)
 }
 
-/// Takes a claim in the half-open table whose forward half was pushed out: the client's own, or
-/// anybody's. Left alone, the claims of a SYN flood, which the backends' answers keep among the
-/// recent entries, would in time hold every port.
+/// Takes up the client's own claim, whose forward half was pushed out.
 #[inline(always)]
 fn take_up<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> bool {
-    let held = tables.flow(FlowTable::HalfOpen, key, |entry| {
-        (entry.becomes, entry.last_seen)
-    });
-    let Some((becomes, last_seen)) = held else {
-        return false;
-    };
-    if becomes == flow.becomes {
-        tables.flow(FlowTable::HalfOpen, key, |entry| {
+    let ours = tables.flow(FlowTable::HalfOpen, key, |entry| {
+        let ours = entry.becomes == flow.becomes;
+        if ours {
             entry.client = flow.client;
             entry.last_seen = flow.last_seen;
-        });
-        return true;
-    }
-    // The forward half of a claim of this instant may be on its way, on another CPU.
-    if last_seen == flow.last_seen || has_forward_half(tables, key, &becomes) {
-        return false;
-    }
-    // If another CPU does the same, only one of the two can enter it again.
-    tables.remove_flow(FlowTable::HalfOpen, key);
-    tables.insert_flow(FlowTable::HalfOpen, key, flow).is_ok()
-}
-
-/// Whether the flow of this claim can still be found by its client's packets.
-#[inline(always)]
-fn has_forward_half<T: Tables>(tables: &T, key: &FlowKeyV4, becomes: &Rewrite) -> bool {
-    let forward_key = key.opposite(becomes);
-    let forward = tables.flow(FlowTable::HalfOpen, &forward_key, |entry| entry.becomes);
-    forward.is_some_and(|becomes| forward_key.opposite(&becomes) == *key)
+        }
+        ours
+    });
+    ours == Some(true)
 }
 
 #[inline(always)]
