@@ -41,6 +41,16 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 /// Runs a command to its end.
 ///
 /// # Panics
@@ -54,22 +64,14 @@ pub fn finish(command: &Command) -> Finished {
         .arg(PATIENCE.as_secs().to_string())
         .arg(command.get_program())
         .args(command.get_args());
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = limited
+    let output = limited
         .output()
         .unwrap_or_else(|error| panic!("timeout(1) is part of coreutils: {error}"));
+    let finished = Finished::from(output);
     assert_ne!(
-        status.code(),
+        finished.code,
         Some(124),
-        "expected an end of {command:?} within {PATIENCE:?}; its output: {}",
-        String::from_utf8_lossy(&stdout)
+        "expected an end of {command:?} within {PATIENCE:?}: {finished:?}"
     );
-    Finished {
-        code: status.code(),
-        stdout: String::from_utf8_lossy(&stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&stderr).into_owned(),
-    }
+    finished
 }

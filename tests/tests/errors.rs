@@ -73,12 +73,7 @@ fn without_root_each_command_that_needs_it_says_so() {
             .gid(UNPRIVILEGED)
             .output()
             .unwrap();
-        let finished = Finished {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        };
-        assert_refused(arguments, &finished, &parts);
+        assert_refused(arguments, &output.into(), &parts);
     }
 }
 
@@ -355,10 +350,7 @@ fn labs_and_hosts_that_do_not_exist_are_refused() {
             "lab run routed",
             &["expected `tutorial`", "evenkeel lab up routed"],
         ),
-        (
-            "lab up tutorial-UP",
-            &["`UP` cannot be an instance tag", "a-z"],
-        ),
+        ("lab up tutorial-UP", &["`UP` cannot be an instance tag"]),
         (
             "lab exec tutorial-nosuchlab client true",
             &["tutorial-nosuchlab is not up", "evenkeel lab up"],

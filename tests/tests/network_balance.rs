@@ -33,7 +33,7 @@ fn crowd(test: &str) -> Scene {
         config +=
             &format!("[[service]]\naddress = \"{protocol}://{vip}\"\nbackends = [{backends}]\n");
     }
-    scene.run_config(&config);
+    scene.run_config(&config, "auto");
     scene
 }
 

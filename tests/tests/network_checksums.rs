@@ -35,7 +35,7 @@ fn scene(topology: &'static Topology, interfaces: &str, backends: [&str; 2]) -> 
         config +=
             &format!("[[service]]\naddress = \"{protocol}://{vip}\"\nbackends = {backends:?}\n");
     }
-    scene.run_config(&config);
+    scene.run_config(&config, "auto");
     scene
 }
 

@@ -1,0 +1,90 @@
+//! Backends that come, go and change their MAC.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails it"
+)]
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use control::status::BackendStatus;
+use evenkeel_tests::support::{PATIENCE, Scene, eventually, finish, ip};
+use lab::fetch::{FetchOptions, Summary, fetch};
+use lab::topology::TUTORIAL;
+
+const RUN: &str = "veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --backend 10.0.0.3";
+
+fn requests(scene: &Scene) -> Summary {
+    let options = FetchOptions {
+        requests: 20,
+        timeout: Duration::from_secs(2),
+        ..FetchOptions::new(scene.target())
+    };
+    let report = scene.host("client").inside(|| fetch(&options)).unwrap();
+    report.unwrap().summary
+}
+
+fn backend(scene: &Scene, index: usize) -> BackendStatus {
+    scene.status().services[0].backends[index].clone()
+}
+
+#[test]
+fn a_backend_that_is_down_at_the_start_works_as_soon_as_it_is_up() {
+    let mut scene = Scene::new(&TUTORIAL, "late");
+    let h3 = scene.host("h3");
+    ip(&h3, "link set eth0 down");
+    let said = scene.run(RUN).output();
+    assert!(
+        said.contains("UNREACHABLE: no answer from 10.0.0.3"),
+        "{said}"
+    );
+    assert_eq!(backend(&scene, 0).state, "up");
+    assert_eq!(backend(&scene, 1).state, "unreachable");
+
+    ip(&h3, "link set eth0 up");
+    eventually("10.0.0.3 is up", PATIENCE, || {
+        (backend(&scene, 1).state == "up").then_some(())
+    });
+    let summary = requests(&scene);
+    assert_eq!(
+        (summary.answered, summary.by_server.len()),
+        (20, 2),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_backend_whose_mac_changes_is_followed() {
+    let mut scene = Scene::new(&TUTORIAL, "mac");
+    scene.run(RUN);
+    assert_eq!(requests(&scene).answered, 20);
+    let h3 = scene.host("h3");
+    ip(&h3, "link set eth0 down");
+    ip(&h3, "link set eth0 address de:ad:be:ef:99:03");
+    ip(&h3, "link set eth0 up");
+    // Its own first packet asks for the other's MAC, and so tells its new one.
+    let mut ping = h3.command("ping");
+    ping.args(["-c", "1", "-W", "5", "10.0.0.10"]);
+    assert_eq!(finish(&ping).code, Some(0));
+    eventually("the new MAC", PATIENCE, || {
+        (backend(&scene, 1).mac.as_deref() == Some("de:ad:be:ef:99:03")).then_some(())
+    });
+    let summary = requests(&scene);
+    assert_eq!(
+        (summary.answered, summary.by_server.len()),
+        (20, 2),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_mac_that_is_given_is_used_instead_of_the_neighbours() {
+    let mut scene = Scene::new(&TUTORIAL, "given");
+    scene.run("veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --backend 10.0.0.3@de:ad:be:ef:00:02");
+    assert_eq!(backend(&scene, 1).mac.as_deref(), Some("de:ad:be:ef:00:02"));
+    // h2 gets frames with 10.0.0.3 in them and lets them be.
+    let summary = requests(&scene);
+    assert!(summary.answered < 20, "{summary}");
+    assert_eq!(summary.by_server.keys().collect::<Vec<_>>(), ["h2"]);
+}
