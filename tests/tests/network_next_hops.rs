@@ -18,6 +18,7 @@ const RUN: &str = "veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --bac
 fn requests(scene: &Scene) -> Summary {
     let options = FetchOptions {
         requests: 20,
+        concurrency: 10,
         timeout: Duration::from_secs(2),
         ..FetchOptions::new(scene.target())
     };
