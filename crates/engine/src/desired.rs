@@ -187,7 +187,7 @@ impl Default for Timeouts {
 /// Sizes of the kernel tables, fixed when the program is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Established flows; each takes two entries of about 110 bytes.
+    /// Established flows; each takes two entries of about 130 bytes.
     pub flows: u32,
     /// Half-open flows; the oldest give way when there are more.
     pub half_open_flows: u32,
