@@ -138,11 +138,14 @@ pub(crate) struct Lab {
 pub(crate) enum LabCommand {
     /// Bring a lab up
     Up {
-        /// tutorial, routed or crowd; NAME-TAG for another copy
+        /// tutorial, crowd, routed, l2dsr or tunnel; NAME-TAG for another copy
         name: String,
         /// Print the commands instead of running them
         #[arg(long)]
         dry_run: bool,
+        /// MTU of a network's links, as backends=1400; repeat for more. Default 1500
+        #[arg(long, value_name = "NETWORK=BYTES", value_parser = network_mtu)]
+        mtu: Vec<(String, u16)>,
     },
     /// Take a lab down, with everything that runs in it
     Down {
@@ -189,4 +192,14 @@ pub(crate) enum LabCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+fn network_mtu(text: &str) -> Result<(String, u16), String> {
+    let (network, bytes) = text
+        .split_once('=')
+        .ok_or("expected NETWORK=BYTES, such as backends=1400")?;
+    let bytes = bytes
+        .parse()
+        .map_err(|_| format!("expected a number of bytes, found `{bytes}`"))?;
+    Ok((network.to_owned(), bytes))
 }

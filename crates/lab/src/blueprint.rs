@@ -9,15 +9,20 @@ use crate::error::{Error, Result};
 use crate::id::LabId;
 use crate::interrupt::Interrupt;
 use crate::lab::{self, Lab};
-use crate::plan::{self, Offloads};
+use crate::plan::{self, Offloads, Settings};
 use crate::step::{self, Step};
 use crate::topology::Topology;
+
+/// The least that every IPv6 link has to carry (RFC 8200, section 5).
+const MIN_MTU: u16 = 1280;
+/// A page less what the kernel puts around a packet for XDP, rounded down; measured: 3,520.
+const MAX_MTU: u16 = 3500;
 
 /// A lab that can be brought up, or shown as the commands that would do it.
 #[derive(Debug, Clone)]
 pub struct Blueprint {
     id: LabId,
-    offloads: Offloads,
+    settings: Settings,
     pass_object: Vec<u8>,
     interrupt: Interrupt,
 }
@@ -33,7 +38,7 @@ impl Blueprint {
     pub fn of(id: LabId) -> Self {
         Self {
             id,
-            offloads: Offloads::Minimal,
+            settings: Settings::default(),
             pass_object: Vec::new(),
             interrupt: Interrupt::never(),
         }
@@ -42,8 +47,31 @@ impl Blueprint {
     /// Which links compute checksums in software.
     #[must_use]
     pub fn offloads(mut self, offloads: Offloads) -> Self {
-        self.offloads = offloads;
+        self.settings.offloads = offloads;
         self
+    }
+
+    /// The MTU of all links of a network, both ends; 1,500 otherwise. At least 1,280, which IPv6
+    /// needs, and at most 3,500: a veth refuses an XDP program when its other end has more.
+    pub fn mtu(mut self, network: &str, bytes: u16) -> Result<Self> {
+        let networks = self.id.topology().bridges;
+        let Some(network) = networks.iter().find(|known| **known == network) else {
+            return Err(Error::NoSuchNetwork {
+                lab: self.id.to_string(),
+                network: network.to_owned(),
+                known: networks.join(", "),
+            });
+        };
+        if !(MIN_MTU..=MAX_MTU).contains(&bytes) {
+            return Err(Error::BadMtu {
+                bytes,
+                min: MIN_MTU,
+                max: MAX_MTU,
+            });
+        }
+        self.settings.mtus.retain(|(other, _)| other != network);
+        self.settings.mtus.push((network, bytes));
+        Ok(self)
     }
 
     /// The BPF object (an ELF file) whose program `pass` returns `XDP_PASS`.
@@ -69,7 +97,7 @@ impl Blueprint {
     /// The commands that [`Blueprint::up`] runs, in order.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
-        plan::up(&self.id, self.offloads)
+        plan::up(&self.id, &self.settings)
     }
 
     /// The same as a shell script: what `evenkeel lab up --dry-run` prints.
@@ -83,7 +111,7 @@ impl Blueprint {
             let _ = writeln!(script, "{line}");
         };
         if !self.pass_object.is_empty() {
-            add("\n# the XDP_PASS program for the load balancer's links");
+            add("\n# the XDP_PASS program for the far ends of links where XDP runs");
             add(&format!("base64 -d > {object} <<'END'"));
             add(base64::encode(&self.pass_object).trim_end());
             add("END");
@@ -120,7 +148,7 @@ impl Blueprint {
         }
         if let (true, Some(port)) = (
             self.pass_object.is_empty(),
-            plan::balancer_ports(&self.id).first(),
+            plan::xdp_ports(&self.id).first(),
         ) {
             return Err(Error::NoPassObject {
                 lab: self.id.to_string(),

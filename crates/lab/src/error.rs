@@ -57,6 +57,30 @@ pub enum Error {
         known: String,
     },
 
+    /// The topology has no such network.
+    #[error("lab {lab} has no network `{network}`; its networks are: {known}")]
+    NoSuchNetwork {
+        /// The lab asked.
+        lab: String,
+        /// What was asked for.
+        network: String,
+        /// What there is.
+        known: String,
+    },
+
+    /// An MTU that not every link of a lab can have.
+    #[error(
+        "{bytes} cannot be the MTU of a network: use {min} (IPv6 needs it) to {max} (XDP on a veth takes no more)"
+    )]
+    BadMtu {
+        /// What was asked for.
+        bytes: u16,
+        /// The least.
+        min: u16,
+        /// The most.
+        max: u16,
+    },
+
     /// Up, but it is up already.
     #[error(
         "lab {lab} is already up ({namespaces}): use it, or take it down first with `evenkeel lab down {lab}`"

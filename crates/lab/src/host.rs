@@ -40,10 +40,16 @@ impl Host {
         self.spec.map_or(&[], |spec| spec.interfaces)
     }
 
-    /// The address of the host's first interface.
+    /// The IPv4 address of the host's first interface.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         self.spec.map(HostSpec::address)
+    }
+
+    /// The IPv6 address of the host's first interface, where the lab has IPv6.
+    #[must_use]
+    pub fn address6(&self) -> Option<IpAddr> {
+        self.spec.and_then(HostSpec::address6)
     }
 
     /// A command that runs inside the host, with the file systems of the caller.

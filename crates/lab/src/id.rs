@@ -95,9 +95,11 @@ impl FromStr for LabId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (name, instance) = match text.split_once('-') {
+        // As the forwarding mode is written; a topology's name has no dash.
+        let plain = text.replacen("l2-dsr", "l2dsr", 1);
+        let (name, instance) = match plain.split_once('-') {
             Some((name, instance)) => (name, Some(instance)),
-            None => (text, None),
+            None => (plain.as_str(), None),
         };
         let topology = Topology::named(name).ok_or_else(|| Error::NoSuchTopology {
             name: text.to_owned(),
@@ -130,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_namespace_leads_back_to_its_lab_and_to_no_other() {
-        for text in ["tutorial", "tutorial-t1", "routed-x"] {
+        for text in ["tutorial", "tutorial-t1", "routed-x", "l2dsr-x"] {
             let id: LabId = text.parse().unwrap();
             for namespace in id.namespaces() {
                 let (found, host) = LabId::of_namespace(&namespace).unwrap();
@@ -146,6 +148,13 @@ mod tests {
             "ek-a-b-c-d",
         ] {
             assert!(LabId::of_namespace(foreign).is_none(), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn l2dsr_may_be_written_like_the_mode() {
+        for (text, meant) in [("l2-dsr", "l2dsr"), ("l2-dsr-t1", "l2dsr-t1")] {
+            assert_eq!(text.parse::<LabId>().unwrap().to_string(), meant);
         }
     }
 

@@ -98,7 +98,7 @@ pub struct HostListing {
     pub namespace: String,
     /// False when the namespace is missing: a lab half up.
     pub up: bool,
-    /// `interface address MAC`, one for each interface.
+    /// `interface address [IPv6 address] MAC`, one for each interface.
     pub interfaces: Vec<String>,
     /// Processes that live in the host.
     pub processes: Vec<i32>,
@@ -125,7 +125,10 @@ fn listing(id: &LabId, all: &[String]) -> Result<Listing> {
             name: host.name,
             up: all.contains(&namespace),
             interfaces: interfaces
-                .map(|i| format!("{} {} {}", i.name, i.address, i.mac))
+                .map(|i| {
+                    let addresses: Vec<_> = i.addresses().map(|a| a.to_string()).collect();
+                    format!("{} {} {}", i.name, addresses.join(" "), i.mac)
+                })
                 .collect(),
             processes: namespace::processes(&namespace)?,
             namespace,

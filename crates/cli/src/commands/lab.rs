@@ -19,7 +19,7 @@ const TUTORIAL_PORT: u16 = 8000;
 
 pub(crate) fn lab(command: LabCommand) -> Result<ExitCode> {
     match command {
-        LabCommand::Up { name, dry_run } => up(&name, dry_run)?,
+        LabCommand::Up { name, dry_run, mtu } => up(&name, dry_run, &mtu)?,
         LabCommand::Down { name } => down(&name)?,
         LabCommand::List => list()?,
         LabCommand::Exec {
@@ -47,8 +47,11 @@ fn blueprint(name: &str) -> Result<Blueprint> {
     Ok(Blueprint::of(id).pass_object(engine::object::PASS))
 }
 
-fn up(name: &str, dry_run: bool) -> Result<()> {
-    let blueprint = blueprint(name)?;
+fn up(name: &str, dry_run: bool, mtus: &[(String, u16)]) -> Result<()> {
+    let mut blueprint = blueprint(name)?;
+    for (network, bytes) in mtus {
+        blueprint = blueprint.mtu(network, *bytes)?;
+    }
     if dry_run {
         print!("{}", blueprint.script());
         return Ok(());

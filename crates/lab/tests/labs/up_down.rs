@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use crate::support::{PASS, Server};
 use lab::fetch::{FetchOptions, Target, fetch};
-use lab::{Blueprint, Error, LabId, topology};
+use lab::topology::{self, HostSpec};
+use lab::{Blueprint, Error, LabId};
 
 /// A ping without `ping`: the other host answers a datagram to a closed port with an ICMP
 /// error, which the socket reports as "connection refused".
-fn reaches(lab: &lab::Lab, from: &str, to: IpAddr) -> bool {
+pub(crate) fn reaches(lab: &lab::Lab, from: &str, to: IpAddr) -> bool {
     let answer = lab.host(from).unwrap().inside(|| {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any)?;
         socket.set_read_timeout(Some(Duration::from_secs(2)))?;
         socket.connect((to, 9))?;
         socket.send(b"anybody there?")?;
@@ -40,13 +42,9 @@ fn every_host_reaches_every_other_at_once() {
             .up()
             .unwrap();
         for from in topology.hosts {
-            for to in topology.hosts {
-                assert!(
-                    reaches(&lab, from.name, to.address()),
-                    "{} -> {}",
-                    from.name,
-                    to.name
-                );
+            for to in topology.hosts.iter().flat_map(HostSpec::addresses) {
+                let (name, from) = (topology.name, from.name);
+                assert!(reaches(&lab, from, to), "{name}: {from} -> {to}");
             }
         }
         let id = lab.id().clone();
