@@ -174,23 +174,9 @@ pub(crate) enum LabCommand {
         /// Who answers
         #[arg(long)]
         name: String,
-        /// Where
-        #[arg(long, value_name = "ADDRESS:PORT")]
-        listen: SocketAddr,
-    },
-    /// Send HTTP requests on fresh connections and say who answered (for clients)
-    Fetch {
-        /// As http://10.0.0.10:8000/
-        url: String,
-        /// How many
-        #[arg(long, default_value_t = 100)]
-        requests: usize,
-        /// How many at a time
-        #[arg(long, default_value_t = 1)]
-        concurrency: usize,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        /// Where; repeat for more. 0.0.0.0 is IPv4 only, [::] IPv6 only
+        #[arg(long, value_name = "ADDRESS:PORT", required = true)]
+        listen: Vec<SocketAddr>,
     },
 }
 

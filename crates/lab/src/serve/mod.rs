@@ -1,87 +1,82 @@
-//! The server that runs in backends and says who it is: HTTP/1.1 over TCP, and a UDP echo
-//! on the same port.
+//! The server that runs in backends and says who it is: HTTP/1.1 over TCP, and datagrams, on
+//! the same addresses.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /` | the server's name and a newline |
 //! | `GET /bytes/N` | N bytes that the client can compute too |
 //! | `POST /upload` | length of the body and its FNV-1a hash (64 bits, hexadecimal) |
-//! | a datagram | the server's name, a space, the datagram |
+//! | a datagram that starts with `hash ` | the server's name, the datagram's length and hash |
+//! | another datagram | the server's name, a space, the datagram |
 //!
-//! Every HTTP answer carries `x-served-by: NAME` and `x-client: ADDRESS:PORT`, the peer as
-//! the server sees it.
+//! Every HTTP answer carries `x-served-by: NAME`, and as the server sees them
+//! `x-client: ADDRESS:PORT` and `x-server: ADDRESS:PORT`. A datagram is answered from the
+//! address that it was sent to.
 
 mod http;
+mod socket;
 mod udp;
 
+use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
+use socket::{Datagrams, listen};
 
 pub(crate) use http::SERVED_BY;
-
-/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: u32 = 4096;
+pub(crate) use udp::HASHED;
 
 /// What to serve.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
     /// Who the server says it is.
     pub name: String,
-    /// Where it listens, TCP and UDP. Port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where it listens, TCP and UDP. Port 0 takes a free one. `[::]` is IPv6 only: see
+    /// [`everywhere`](crate::topology::everywhere).
+    pub listen: Vec<SocketAddr>,
 }
 
-/// Serves until `interrupt` is set. Writes one line, `ready NAME ADDRESS`, once it listens.
+/// Serves until `interrupt` is set. Writes one line, `ready NAME ADDRESS...`, once it listens.
 pub fn serve(options: &ServeOptions, interrupt: &Interrupt, out: &mut dyn Write) -> Result<()> {
     allow_many_sockets();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::io("start the server"))?;
+    let name = &options.name;
     runtime.block_on(async {
-        let listener = listen(options.listen)?;
-        let address = listener
-            .local_addr()
-            .map_err(Error::io("read the server's address"))?;
-        let datagrams = UdpSocket::bind(address)
-            .await
-            .map_err(Error::io(format!("listen on udp {address}")))?;
-        writeln!(out, "ready {} {address}", options.name)
+        let mut servers: Vec<Pin<Box<dyn Future<Output = Result<()>>>>> =
+            vec![Box::pin(asked_to_stop(interrupt))];
+        let mut ready = format!("ready {name}");
+        for wanted in &options.listen {
+            let failed = |protocol| Error::io(format!("listen on {protocol} {wanted}"));
+            let listener = listen(*wanted).map_err(failed("tcp"))?;
+            let address = listener.local_addr().map_err(failed("tcp"))?;
+            let datagrams = Datagrams::listen(address).map_err(failed("udp"))?;
+            servers.push(Box::pin(http::serve(listener, name)));
+            servers.push(Box::pin(udp::answer(datagrams, name)));
+            ready.push_str(&format!(" {address}"));
+        }
+        writeln!(out, "{ready}")
             .and_then(|()| out.flush())
             .map_err(Error::io("write the ready line"))?;
-        tokio::select! {
-            outcome = http::serve(listener, &options.name) => outcome,
-            outcome = udp::echo(datagrams, &options.name) => outcome,
-            () = asked_to_stop(interrupt) => Ok(()),
-        }
+        select_all(servers).await.0
     })
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener> {
-    let open = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    open().map_err(Error::io(format!("listen on tcp {address}")))
-}
-
-async fn asked_to_stop(interrupt: &Interrupt) {
+/// Waits for it.
+pub(crate) async fn asked_to_stop(interrupt: &Interrupt) -> Result<()> {
     while !interrupt.is_set() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok(())
 }
 
 /// Thousands of connections need more descriptors than the usual 1,024.

@@ -3,5 +3,6 @@
 
 mod support;
 mod tools;
+mod topologies;
 mod tutorial;
 mod up_down;

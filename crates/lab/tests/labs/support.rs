@@ -1,16 +1,22 @@
 //! What the tests of this folder share.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use lab::serve::{ServeOptions, serve};
+use lab::topology::everywhere;
 use lab::{Blueprint, Host, Interrupt, Lab, Topology};
 
 /// An XDP program that returns `XDP_PASS`: `r0 = 2; exit` in section `xdp`, licence GPL,
 /// made by `llc -march=bpf -filetype=obj` from
 /// `define i32 @pass(ptr %ctx) section "xdp" { ret i32 2 }`.
 pub(crate) const PASS: &[u8] = include_bytes!("pass.o");
+
+/// Where servers listen unless a test says otherwise.
+pub(crate) const PORT: u16 = 8000;
 
 /// A lab of its own for the calling test.
 pub(crate) fn up(topology: &'static Topology, instance: &str) -> Lab {
@@ -21,21 +27,49 @@ pub(crate) fn up(topology: &'static Topology, instance: &str) -> Lab {
         .unwrap()
 }
 
+/// A ping without `ping`: the other host answers a datagram to a closed port with an ICMP
+/// error, which the socket reports as "connection refused".
+pub(crate) fn reaches(lab: &Lab, from: &str, to: IpAddr) -> bool {
+    let answer = lab.host(from).unwrap().inside(|| {
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any)?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.connect((to, 9))?;
+        socket.send(b"anybody there?")?;
+        socket.recv(&mut [0; 16])
+    });
+    answer
+        .unwrap()
+        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// What `ip ARGUMENTS` prints in a host.
+pub(crate) fn ip(host: &Host, arguments: &str) -> String {
+    let mut command = host.command("ip");
+    command.args(arguments.split_whitespace());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "ip {arguments}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A server in a host, on a thread; stops and is waited for when dropped.
 pub(crate) struct Server {
     interrupt: Interrupt,
     thread: Option<JoinHandle<lab::Result<lab::Result<()>>>>,
+    /// The host's own address; the server listens on all of them.
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
     pub(crate) fn start(host: &Host) -> Self {
+        Self::on(host, everywhere(PORT).into())
+    }
+
+    pub(crate) fn on(host: &Host, listen: Vec<SocketAddr>) -> Self {
         let interrupt = Interrupt::never();
-        let options = ServeOptions {
-            name: host.name().to_owned(),
-            listen: (host.address().unwrap(), 8000).into(),
-        };
-        let address = options.listen;
+        let name = host.name().to_owned();
+        let options = ServeOptions { name, listen };
+        let address = (host.address().unwrap(), PORT).into();
         let (sender, ready) = mpsc::channel();
         let flag = interrupt.clone();
         let thread = host

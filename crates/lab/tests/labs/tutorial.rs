@@ -40,7 +40,7 @@ fn helper_serve() {
     let (name, listen) = argument.split_once('=').unwrap();
     let options = lab::serve::ServeOptions {
         name: name.to_owned(),
-        listen: listen.parse().unwrap(),
+        listen: vec![listen.parse().unwrap()],
     };
     println!();
     lab::serve::serve(

@@ -1,29 +1,9 @@
-//! Each topology for real: up, used, down, nothing left behind.
+//! Labs for real: up, down, nothing left behind.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::support::{PASS, Server};
-use lab::fetch::{FetchOptions, Target, fetch};
-use lab::topology::{self, HostSpec};
-use lab::{Blueprint, Error, LabId};
-
-/// A ping without `ping`: the other host answers a datagram to a closed port with an ICMP
-/// error, which the socket reports as "connection refused".
-pub(crate) fn reaches(lab: &lab::Lab, from: &str, to: IpAddr) -> bool {
-    let answer = lab.host(from).unwrap().inside(|| {
-        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
-        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
-        socket.connect((to, 9))?;
-        socket.send(b"anybody there?")?;
-        socket.recv(&mut [0; 16])
-    });
-    answer
-        .unwrap()
-        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-}
+use crate::support::{PASS, reaches};
+use lab::{Blueprint, Error, LabId, topology};
 
 fn namespaces_of(id: &LabId) -> Vec<String> {
     let all = lab::namespace::all().unwrap();
@@ -31,48 +11,6 @@ fn namespaces_of(id: &LabId) -> Vec<String> {
         .into_iter()
         .filter(|name| all.contains(name))
         .collect()
-}
-
-#[test]
-fn every_host_reaches_every_other_at_once() {
-    for topology in topology::ALL {
-        let lab = Blueprint::new(topology, Some("ping"))
-            .unwrap()
-            .pass_object(PASS)
-            .up()
-            .unwrap();
-        for from in topology.hosts {
-            for to in topology.hosts.iter().flat_map(HostSpec::addresses) {
-                let (name, from) = (topology.name, from.name);
-                assert!(reaches(&lab, from, to), "{name}: {from} -> {to}");
-            }
-        }
-        let id = lab.id().clone();
-        drop(lab);
-        assert_eq!(namespaces_of(&id), Vec::<String>::new());
-    }
-}
-
-#[test]
-fn clients_get_pages_from_backends_directly() {
-    for (topology, client) in [
-        (&topology::TUTORIAL, "client"),
-        (&topology::CROWD, "client3"),
-        (&topology::ROUTED, "c2"),
-    ] {
-        let lab = crate::support::up(topology, "http");
-        for backend in ["h2", "h3"] {
-            let server = Server::start(&lab.host(backend).unwrap());
-            let options = FetchOptions::new(Target::root(server.address));
-            let report = lab
-                .host(client)
-                .unwrap()
-                .inside(|| fetch(&options))
-                .unwrap()
-                .unwrap();
-            assert_eq!(report.summary.by_server[backend], 100, "{}", report.summary);
-        }
-    }
 }
 
 #[test]
