@@ -150,14 +150,12 @@ fn long_connections_stay_with_their_backends() {
     const CONNECTIONS: usize = 64;
     let scene = crowd("long");
     let options = HoldOptions {
-        fetch: FetchOptions {
+        lasting: Duration::from_secs(4),
+        ..HoldOptions::new(FetchOptions {
             concurrency: CONNECTIONS,
             timeout: Duration::from_secs(10),
             ..FetchOptions::new(scene.target())
-        },
-        lasting: Duration::from_secs(4),
-        every: Duration::from_millis(100),
-        opened: None,
+        })
     };
     let HoldReport {
         opened,

@@ -65,15 +65,15 @@ fn two_hundred_connections_go_on_unharmed_through_two_million_spoofed_syns() {
     let (opened, all_open) = mpsc::channel();
     let over = Interrupt::never();
     let options = HoldOptions {
-        fetch: FetchOptions {
+        lasting: 2 * LIMIT,
+        every: Duration::from_millis(250),
+        opened: Some(opened),
+        ..HoldOptions::new(FetchOptions {
             concurrency: ESTABLISHED,
             timeout: PATIENCE,
             interrupt: over.clone(),
             ..FetchOptions::new(scene.target())
-        },
-        lasting: 2 * LIMIT,
-        every: Duration::from_millis(250),
-        opened: Some(opened),
+        })
     };
     let held = client.thread(move || hold(&options)).unwrap();
     assert_eq!(all_open.recv_timeout(PATIENCE), Ok(ESTABLISHED));

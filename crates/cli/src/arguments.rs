@@ -178,6 +178,58 @@ pub(crate) enum LabCommand {
         #[arg(long, value_name = "ADDRESS:PORT", required = true)]
         listen: Vec<SocketAddr>,
     },
+    /// Send requests or datagrams and say who answered (for clients)
+    Fetch(Fetch),
+    /// Hold connections open, use them, and say which broke and why (for clients)
+    Hold(Hold),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fetch {
+    /// As http://10.0.0.10:8000/ or http://[fd00:4::100]:8000/
+    pub(crate) url: String,
+    /// How many
+    #[arg(long, default_value_t = 100)]
+    pub(crate) requests: usize,
+    /// How many at a time
+    #[arg(long, default_value_t = 1)]
+    pub(crate) concurrency: usize,
+    /// Use each connection again instead of a fresh one for each request
+    #[arg(long)]
+    pub(crate) keep_alive: bool,
+    /// Datagrams instead of HTTP requests; the URL's path means nothing
+    #[arg(long)]
+    pub(crate) udp: bool,
+    /// Size of a datagram, up to 65000: more than the MTU goes in fragments
+    #[arg(long, requires = "udp", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=65_000))]
+    pub(crate) bytes: u16,
+    /// The answer to a datagram is its hash, instead of all of it
+    #[arg(long, requires = "bytes")]
+    pub(crate) short_answers: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hold {
+    /// As http://10.0.0.10:8000/ or http://[fd00:4::100]:8000/
+    pub(crate) url: String,
+    /// How many
+    #[arg(long, default_value_t = 100)]
+    pub(crate) connections: usize,
+    /// UDP flows instead of TCP connections
+    #[arg(long)]
+    pub(crate) udp: bool,
+    /// Milliseconds from one request of a connection to its next
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    pub(crate) every: u64,
+    /// Seconds until the end; otherwise at Ctrl-C
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) lasting: Option<u64>,
+    /// Print JSON, an object a line: at the end, and before that at each SIGUSR1
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn network_mtu(text: &str) -> Result<(String, u16), String> {

@@ -64,3 +64,23 @@ impl Interrupt {
         }
     }
 }
+
+/// Does this at each SIGUSR1, on a thread of its own; several that come at once may be one.
+pub fn on_usr1(mut action: impl FnMut() + Send + 'static) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::io("start the signal handler"))?;
+    let mut signals = {
+        let _context = runtime.enter();
+        signal(SignalKind::user_defined1()).map_err(Error::io("catch SIGUSR1"))?
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            while signals.recv().await.is_some() {
+                action();
+            }
+        });
+    });
+    Ok(())
+}

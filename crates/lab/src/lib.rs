@@ -31,7 +31,7 @@ pub use blueprint::Blueprint;
 pub use error::{Error, Result};
 pub use host::Host;
 pub use id::{LabId, PREFIX, SWITCH};
-pub use interrupt::Interrupt;
+pub use interrupt::{Interrupt, on_usr1};
 pub use lab::{HostListing, Lab, Listing, down, list};
 pub use pattern::Fnv64;
 pub use plan::{Offloads, port_name};

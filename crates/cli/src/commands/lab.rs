@@ -1,12 +1,13 @@
 //! `evenkeel lab`.
 
+mod clients;
+
 use std::env::current_exe;
 use std::io::stdout;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use lab::fetch::{FetchOptions, Target, fetch};
 use lab::serve::{ServeOptions, serve};
 use lab::topology::TUTORIAL;
 use lab::tutorial::{self, Style};
@@ -32,12 +33,8 @@ pub(crate) fn lab(command: LabCommand) -> Result<ExitCode> {
             let interrupt = Interrupt::on_signals()?;
             serve(&ServeOptions { name, listen }, &interrupt, &mut stdout())?;
         }
-        LabCommand::Fetch {
-            url,
-            requests,
-            concurrency,
-            json,
-        } => return fetch_url(&url, requests, concurrency, json),
+        LabCommand::Fetch(arguments) => return clients::fetch(&arguments),
+        LabCommand::Hold(arguments) => return clients::hold(&arguments),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -129,25 +126,4 @@ fn serve_arguments(name: &str, listen: SocketAddr) -> Vec<String> {
     ["lab", "serve", "--name", name, "--listen", &listen]
         .map(str::to_owned)
         .into()
-}
-
-fn fetch_url(url: &str, requests: usize, concurrency: usize, json: bool) -> Result<ExitCode> {
-    let target: Target = url.parse()?;
-    let options = FetchOptions {
-        requests,
-        concurrency,
-        interrupt: Interrupt::on_signals()?,
-        ..FetchOptions::new(target)
-    };
-    let report = fetch(&options)?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report.summary)?);
-    } else {
-        print!("{}", report.summary);
-    }
-    Ok(if report.summary.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
 }

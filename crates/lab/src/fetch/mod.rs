@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-pub use hold::{Broken, HoldOptions, HoldReport, hold};
+pub use hold::{Broken, HoldOptions, HoldReport, Holding, Protocol, Watch, hold};
 pub use latency::Latency;
 pub use report::{Outcome, Report, Summary};
 pub use requests::{FetchOptions, fetch};
 pub use target::Target;
 pub use transfer::{Transfer, download, upload};
-pub use udp::udp;
+pub use udp::{Datagram, udp};
 
 /// Runs client work to its end on the calling thread.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T> {

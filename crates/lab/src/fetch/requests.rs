@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::connection::Connection;
-use super::{Outcome, Report, Target, block_on, within};
+use super::{Datagram, Outcome, Report, Target, block_on, within};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 
@@ -28,6 +28,8 @@ pub struct FetchOptions {
     pub sources: Vec<SocketAddr>,
     /// How long one request may take, connecting included.
     pub timeout: Duration,
+    /// What [`udp`](super::udp) sends; HTTP requests have no use for it.
+    pub datagram: Datagram,
     /// Stops early when set; requests not made are not counted.
     pub interrupt: Interrupt,
 }
@@ -43,6 +45,7 @@ impl FetchOptions {
             keep_alive: false,
             sources: Vec::new(),
             timeout: Duration::from_secs(5),
+            datagram: Datagram::Short,
             interrupt: Interrupt::never(),
         }
     }
