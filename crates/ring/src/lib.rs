@@ -1,4 +1,5 @@
-//! Rings: which backend owns which slot, computed from nothing but the backends and a seed.
+//! Rings: which backend owns which slot, computed from nothing but the backends and a seed; and
+//! what becomes of a slot whose owner changes ([`transition`]).
 //!
 //! A flow's backend is looked up in a *ring*: an array of slots, indexed by the top bits of the
 //! flow's hash. This crate decides who owns each slot, after Maglev (Eisenbud et al., "Maglev: A
@@ -16,7 +17,7 @@
 //!   about twice as much. `populate.rs` has the matching, `clock.rs` the times and `permutation.rs`
 //!   the preferences.
 //!
-//! Deliberately absent: memory. A ring is not derived from the one before it, so instances that
+//! Deliberately absent from building: memory. A ring is not derived from the one before it, so instances that
 //! never heard of each other agree; and a member that returns gets its old slots back.
 //!
 //! # What moves needlessly
@@ -62,6 +63,7 @@ mod permutation;
 mod populate;
 mod quota;
 mod table;
+pub mod transition;
 
 pub use error::RingError;
 pub use length::Length;

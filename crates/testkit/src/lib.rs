@@ -6,6 +6,7 @@
 //! - [`builder`]: puts packets together, with right or deliberately wrong checksums.
 //! - [`checksums`]: takes packets apart and checks every checksum, with code of its own.
 //! - [`endpoints`]: who sends a frame to whom, without the code under test.
+//! - [`history`]: random histories of a service, and what must hold in them.
 //! - [`outcome`]: what became of a packet, natively or in the kernel.
 //! - [`fixture`], [`world`]: tables of packets in and out, and the services they are about.
 //! - [`random`]: numbers that a seed repeats.
@@ -20,6 +21,7 @@ pub mod endpoints;
 pub mod fixture;
 pub mod flow_map;
 pub mod frame;
+pub mod history;
 pub mod outcome;
 pub mod random;
 pub mod tables;
