@@ -3,7 +3,8 @@
 //! - [`frame`]: a frame in memory, as `datapath` wants it.
 //! - [`content`]: contents of all maps but the flows.
 //! - [`tables`], [`flow_map`]: the maps in memory, as `datapath` wants them.
-//! - [`builder`]: puts packets together, with right or deliberately wrong checksums.
+//! - [`builder`]: puts packets together: both families, ICMP, tunnels, fragments, with right or
+//!   deliberately wrong checksums.
 //! - [`checksums`]: takes packets apart and checks every checksum, with code of its own.
 //! - [`endpoints`]: who sends a frame to whom, without the code under test.
 //! - [`history`]: random histories of a service, and what must hold in them.
