@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use engine::dataplane::{DataPlane, FlowTable, ProgramFacts};
 use engine::desired::{
-    Affinity, Backend, Desired, ForwardingMode, Limits, Mac, NatSettings, NextHop, Protocol,
-    Service, ServiceId, ServicePort,
+    Backend, Desired, Limits, Mac, NatSettings, NextHop, Protocol, Service, ServiceId, ServicePort,
 };
 use engine::image::Image;
 use engine::object;
@@ -31,6 +30,7 @@ pub(crate) fn product_facts() -> anyhow::Result<Product> {
     let limits = Limits {
         flows: 1024,
         half_open_flows: 1024,
+        ..Limits::default()
     };
     let desired = desired(limits);
     let image = image(&desired)?;
@@ -103,23 +103,16 @@ fn load(object: &[u8], flows_log2: u32) -> anyhow::Result<DataPlane> {
 fn desired(limits: Limits) -> Desired {
     let backends = (0..BACKENDS)
         .map(|index| Backend {
-            address: IpAddr::V4(traffic::backend(index)),
             port: Some(BACKEND_PORT),
-            weight: 1,
-            mac: None,
+            ..Backend::new(traffic::backend(index))
         })
         .collect();
-    let service = Service {
-        id: ServiceId {
-            protocol: Protocol::Tcp,
-            address: IpAddr::V4(traffic::VIP),
-            port: ServicePort::Exact(traffic::PORT),
-        },
-        mode: ForwardingMode::Nat,
-        affinity: Affinity::None,
-        backends,
-        ring_log2: None,
+    let id = ServiceId {
+        protocol: Protocol::Tcp,
+        address: traffic::VIP.into(),
+        port: ServicePort::Exact(traffic::PORT),
     };
+    let service = Service::new(id, backends);
     Desired {
         services: vec![service],
         nat: NatSettings {

@@ -183,13 +183,13 @@ impl Scene {
         process
     }
 
-    /// Starts `evenkeel run --config --mode` with this configuration and mode.
+    /// Starts `evenkeel run --config --xdp` with this configuration and mode.
     ///
     /// # Panics
     /// It does not get ready.
     pub fn run_config(&mut self, text: &str, mode: &str) -> &mut HostProcess {
         let path = self.folder.write("config.toml", text);
-        self.run(&format!("--config {} --mode {mode}", path.display()))
+        self.run(&format!("--config {} --xdp {mode}", path.display()))
     }
 
     /// The running load balancer.

@@ -131,7 +131,7 @@ fn the_mode_asked_for_is_the_mode_it_runs_in_and_says() {
         ("auto", "native"),
         ("generic", "generic"),
     ] {
-        let output = scene.run(&format!("{RUN} --mode {asked}")).output();
+        let output = scene.run(&format!("{RUN} --xdp {asked}")).output();
         let line = format!("interface veth6  {found} XDP");
         assert!(output.contains(&line), "{output}");
         assert_eq!(scene.status().interfaces[0].mode, found);

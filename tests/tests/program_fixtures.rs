@@ -4,14 +4,11 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use abi::reason::Reason;
 use engine::dataplane::FlowTable;
-use engine::desired::{
-    Affinity, Desired, ForwardingMode, Limits, NatSettings, Protocol, Service, ServiceId,
-    ServicePort,
-};
+use engine::desired::{Desired, Limits, NatSettings, Protocol, Service, ServiceId, ServicePort};
 use engine::image;
 use evenkeel_tests::program::{Program, image_of};
 use testkit::builder::PacketBuilder;
@@ -30,27 +27,23 @@ fn desired(flows: u32, half_open_flows: u32) -> Desired {
     let settings = world::content().settings;
     let port = settings.first_port as u16;
     // Only its mode counts: the contents are the fixtures' own.
-    let service = Service {
-        id: ServiceId {
-            protocol: Protocol::Tcp,
-            address: IpAddr::V4(*SERVICE.ip()),
-            port: ServicePort::Exact(SERVICE.port()),
-        },
-        mode: ForwardingMode::Nat,
-        affinity: Affinity::None,
-        backends: Vec::new(),
-        ring_log2: None,
+    let id = ServiceId {
+        protocol: Protocol::Tcp,
+        address: (*SERVICE.ip()).into(),
+        port: ServicePort::Exact(SERVICE.port()),
     };
+    let service = Service::new(id, Vec::new());
     let desired = Desired {
         services: vec![service],
         nat: NatSettings {
-            address: None,
             first_port: port,
             last_port: port,
+            ..NatSettings::default()
         },
         limits: Limits {
             flows,
             half_open_flows,
+            ..Limits::default()
         },
         seed: settings.flow_seed,
         ..Desired::default()

@@ -10,8 +10,8 @@ use abi::flow::{FlowKeyV4, FlowV4};
 use abi::reason::Reason;
 use engine::dataplane;
 use engine::desired::{
-    Affinity, Backend, Desired, ForwardingMode, Limits, Mac, NatSettings, NextHop, Protocol,
-    Service, ServiceId, ServicePort,
+    Affinity, Backend, Desired, Limits, Mac, NatSettings, NextHop, Protocol, Service, ServiceId,
+    ServicePort,
 };
 use engine::image::Image;
 use evenkeel_tests::program::{Program, content_of};
@@ -35,22 +35,16 @@ fn service(
     backends: &[(u8, Option<u16>, u32)],
 ) -> Service {
     let backends = backends.iter().map(|(host, port, weight)| Backend {
-        address: Ipv4Addr::new(10, 0, 0, *host).into(),
         port: *port,
         weight: *weight,
-        mac: None,
+        ..Backend::new(Ipv4Addr::new(10, 0, 0, *host))
     });
-    Service {
-        id: ServiceId {
-            protocol,
-            address: address.into(),
-            port,
-        },
-        mode: ForwardingMode::Nat,
-        affinity: Affinity::None,
-        backends: backends.collect(),
-        ring_log2: None,
-    }
+    let id = ServiceId {
+        protocol,
+        address: address.into(),
+        port,
+    };
+    Service::new(id, backends.collect())
 }
 
 /// Several services on the same backends, and few ports of `nat`'s own.
@@ -72,13 +66,14 @@ fn desired(seed: u64) -> Desired {
             service(Tcp, OTHER_VIP, Any, &[(3, None, 1), (6, None, 1)]),
         ],
         nat: NatSettings {
-            address: None,
             first_port: 20_000,
             last_port: 20_063,
+            ..NatSettings::default()
         },
         limits: Limits {
             flows: FLOWS,
             half_open_flows: FLOWS,
+            ..Limits::default()
         },
         seed,
         ..Desired::default()
@@ -107,7 +102,7 @@ fn next_hop(backend: &Backend) -> Option<NextHop> {
 
 fn mix(desired: &Desired) -> Mix {
     let address = |service: &Service| {
-        let IpAddr::V4(vip) = service.id.address else {
+        let Some(IpAddr::V4(vip)) = service.id.address.single() else {
             panic!("the services are IPv4")
         };
         match service.id.port {

@@ -39,6 +39,9 @@ pub(crate) struct Source {
     /// What clients reach: tcp://ADDRESS:PORT or udp://ADDRESS:PORT, with * for every port
     #[arg(long, value_name = "URL", requires = "backend")]
     pub(crate) service: Option<String>,
+    /// How packets get to the backends: nat (the default), dnat, l2-dsr, ipip or gue
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<String>,
     /// A server behind the service; repeat for more
     #[arg(long, value_name = "ADDRESS[:PORT][@MAC]", conflicts_with = "config")]
     pub(crate) backend: Vec<String>,
@@ -55,15 +58,15 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) source: Source,
     /// Where the program runs
-    #[arg(long, value_enum, default_value_t = Mode::Auto)]
-    pub(crate) mode: Mode,
+    #[arg(long, value_enum, default_value_t = Xdp::Auto)]
+    pub(crate) xdp: Xdp,
     /// Name of this instance; default: that of the network namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Mode {
+pub(crate) enum Xdp {
     /// In the driver if it can, else in the network stack
     Auto,
     /// In the driver, or fail

@@ -46,6 +46,14 @@ pub enum EngineError {
         /// How many fit.
         limit: usize,
     },
+    /// Something that can be configured and not yet be carried.
+    #[error("{service}: {feature} is not supported by the data plane yet")]
+    NotYet {
+        /// The service.
+        service: String,
+        /// What.
+        feature: &'static str,
+    },
     /// A ring could not be built.
     #[error("ring of {service}: {source}")]
     Ring {

@@ -67,6 +67,7 @@ impl Image {
         desired: &Desired,
         next_hop: impl Fn(&Service, &Backend) -> Option<NextHop>,
     ) -> Result<Self, EngineError> {
+        desired.services.iter().try_for_each(supported)?;
         let (services, slots) = rings(desired)?;
         let backends = backend_entries(desired, next_hop);
         let directory = Directory::build(&directory_entries(desired, &backends))?;
@@ -149,12 +150,11 @@ fn rings(desired: &Desired) -> Result<(Vec<service::Service>, Vec<Slot>), Engine
         let ring = ring::build(&members, length, desired.seed).map_err(failed)?;
         services.push(service::Service {
             ring: Ring::new(slots.len() as u32, length.log2() as u8),
-            mode: match service.mode {
-                ForwardingMode::Nat => service::MODE_NAT,
-            },
+            // `supported` has refused the others.
+            mode: service::MODE_NAT,
             flags: match service.affinity {
                 Affinity::None => 0,
-                Affinity::SourceAddress => service::AFFINITY_SOURCE,
+                _ => service::AFFINITY_SOURCE,
             },
             reserved: [0; 6],
         });
@@ -166,6 +166,27 @@ fn rings(desired: &Desired) -> Result<(Vec<service::Service>, Vec<Slot>), Engine
     }
     check("ring slots", slots.len(), MAX_SLOTS)?;
     Ok((services, slots))
+}
+
+/// What the data plane can carry so far.
+fn supported(service: &Service) -> Result<(), EngineError> {
+    let refuse = |feature| {
+        Err(EngineError::NotYet {
+            service: service.id.to_string(),
+            feature,
+        })
+    };
+    if service.mode != ForwardingMode::Nat {
+        return refuse("another mode than nat");
+    }
+    if service.affinity == Affinity::SourceAndDestination {
+        return refuse("affinity source-destination");
+    }
+    match service.id.address.single() {
+        Some(IpAddr::V4(_)) => Ok(()),
+        Some(IpAddr::V6(_)) => refuse("IPv6"),
+        None => refuse("a prefix"),
+    }
 }
 
 fn check(what: &'static str, found: usize, limit: u32) -> Result<(), EngineError> {
@@ -213,7 +234,9 @@ fn backend_entry(
     let Some(hop) = next_hop else {
         return entry;
     };
-    let source = desired.nat.address.map_or(hop.source_address, IpAddr::V4);
+    let source = desired
+        .source(service.mode, backend.address)
+        .unwrap_or(hop.source_address);
     entry.nat_source = address(source);
     entry.link = Link::new(
         Addresses::new(hop.destination_mac.0, hop.source_mac.0),
@@ -243,7 +266,7 @@ fn directory_entries(
     let mut backends = backends.iter();
     for (index, service) in desired.services.iter().enumerate() {
         let protocol = protocol_number(service.id.protocol);
-        if let IpAddr::V4(vip) = service.id.address {
+        if let Some(IpAddr::V4(vip)) = service.id.address.single() {
             let key = |port| KeyOrder {
                 address: vip.to_bits(),
                 port,

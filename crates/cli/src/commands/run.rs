@@ -4,15 +4,22 @@ use std::io::{IsTerminal, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::ValueEnum;
 use control::config::Host;
 use control::instance::{self, RunOptions, default_name};
 use engine::dataplane::AttachMode;
 use tracing_subscriber::EnvFilter;
 
 use super::source::{desired, warn};
-use crate::arguments::{Mode, Run};
+use crate::arguments::{Run, Xdp};
 
-pub(crate) fn run(arguments: Run) -> Result<ExitCode> {
+pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
+    // `--xdp` was `--mode` before there were several forwarding modes.
+    let word = arguments.source.mode.as_deref();
+    if let Some(xdp) = word.and_then(|word| Xdp::from_str(word, false).ok()) {
+        arguments.xdp = xdp;
+        arguments.source.mode = None;
+    }
     let checked = desired(&arguments.source, &arguments.interfaces)?;
     for warning in Host::read().warnings(&checked.desired) {
         warn(&warning);
@@ -26,10 +33,10 @@ pub(crate) fn run(arguments: Run) -> Result<ExitCode> {
         .init();
     let options = RunOptions {
         desired: checked.desired,
-        mode: match arguments.mode {
-            Mode::Auto => AttachMode::Auto,
-            Mode::Native => AttachMode::Native,
-            Mode::Generic => AttachMode::Generic,
+        mode: match arguments.xdp {
+            Xdp::Auto => AttachMode::Auto,
+            Xdp::Native => AttachMode::Native,
+            Xdp::Generic => AttachMode::Generic,
         },
         name: arguments.instance.unwrap_or_else(default_name),
     };

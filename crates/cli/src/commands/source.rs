@@ -1,6 +1,6 @@
 //! Services from a file or from flags.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use control::config::{self, Checked, FlagInput};
 
 use crate::arguments::Source;
@@ -8,6 +8,9 @@ use crate::arguments::Source;
 /// The configuration, with its warnings told on standard error.
 pub(crate) fn desired(source: &Source, interfaces: &[String]) -> Result<Checked> {
     let checked = match (&source.config, &source.service) {
+        (Some(_), _) if source.mode.is_some() => {
+            bail!("--mode goes with --service; in a config file each service has its `mode`")
+        }
         (Some(file), _) => {
             let mut checked = config::load(file)?;
             if !interfaces.is_empty() {
@@ -18,6 +21,7 @@ pub(crate) fn desired(source: &Source, interfaces: &[String]) -> Result<Checked>
         (None, service) => config::from_flags(FlagInput {
             interfaces,
             service: service.as_deref().unwrap_or_default(),
+            mode: source.mode.as_deref(),
             backends: &source.backend,
             weights: &source.weight,
         })?,

@@ -1,16 +1,21 @@
 //! From words that are understood to a configuration that makes sense.
 
+mod address;
 mod backends;
+mod destinations;
+mod quic;
+mod service;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use engine::desired::{
-    Backend, Desired, ForwardingMode, Limits, Mac, NatSettings, Service, ServiceId, Timeouts,
+    Backend, BackendState, Desired, ForwardingMode, Limits, Mac, Prefix, Service, ServiceId,
+    Timeouts,
 };
 
 use super::Checked;
-use super::limits::{DEFAULT_SEED, MAX_INTERFACES, MAX_SERVICES};
+use super::limits::{DEFAULT_SEED, MAX_INTERFACES};
 use super::problem::{ConfigError, Problem, Problems};
 use super::raw::{At, RawConfig, RawService};
 use super::source::{Source, Span};
@@ -28,17 +33,26 @@ pub(super) fn check(
         source: &source,
         problems,
         services: HashMap::new(),
+        echo: HashMap::new(),
         macs: HashMap::new(),
+        prefixes: [0; 2],
         backends: 0,
+        quic_servers: 0,
     };
     let interfaces = checker.interfaces(&raw.interfaces);
-    let services: Vec<Service> = raw
+    let mut services: Vec<Service> = raw
         .services
         .iter()
         .enumerate()
         .filter_map(|(index, service)| checker.service(index, service))
         .collect();
+    for service in &mut services {
+        let said = checker.echo.get(&service.id.address);
+        service.echo = said.is_none_or(|(echo, _)| *echo);
+    }
+    checker.destinations(&raw.services);
     let nat = checker.nat(&raw);
+    let tunnel = checker.tunnel(&raw);
     let problems = checker.problems;
     if !problems.is_empty() {
         return Err(ConfigError::Invalid(Problems::new(source, problems)));
@@ -47,12 +61,13 @@ pub(super) fn check(
         interfaces,
         services,
         nat,
+        tunnel,
         timeouts: timeouts(&raw),
         limits: limits(&raw),
         seed: raw.seed.unwrap_or(DEFAULT_SEED),
     };
     Ok(Checked {
-        warnings: warnings(&desired),
+        warnings: warnings(&raw, &desired),
         desired,
     })
 }
@@ -72,15 +87,47 @@ fn limits(raw: &RawConfig) -> Limits {
     Limits {
         flows: raw.flows.unwrap_or(default.flows),
         half_open_flows: raw.half_open_flows.unwrap_or(default.half_open_flows),
+        exceptions: raw.exceptions.unwrap_or(default.exceptions),
+        exceptions_per_second: raw
+            .exceptions_per_second
+            .unwrap_or(default.exceptions_per_second),
+        icmp_errors_per_second: raw
+            .icmp_errors_per_second
+            .unwrap_or(default.icmp_errors_per_second),
     }
 }
 
-fn warnings(desired: &Desired) -> Vec<String> {
+fn warnings(raw: &RawConfig, desired: &Desired) -> Vec<String> {
     let mut warnings = Vec::new();
     if desired.services.is_empty() {
         warnings.push("no services: every packet passes untouched; add a [[service]]".to_owned());
     }
+    for (raw, service) in raw.services.iter().zip(&desired.services) {
+        let takes_new = |backend: &Backend| backend.state == BackendState::Up && backend.weight > 0;
+        if !service.backends.iter().any(takes_new) {
+            warnings.push(format!(
+                "no backend of {} takes new connections: all drain, are down or have weight 0",
+                service.id
+            ));
+        }
+        warnings.extend(without_effect(raw, service));
+    }
     warnings
+}
+
+/// Mode `nat` has a table of all its flows, so what is said about the exception table is idle.
+fn without_effect(raw: &RawService, service: &Service) -> Option<String> {
+    let field = match (&raw.track, &raw.transition_window) {
+        (Some(_), _) => "track",
+        (None, Some(_)) => "transition_window",
+        (None, None) => return None,
+    };
+    (service.mode == ForwardingMode::Nat).then(|| {
+        format!(
+            "`{field}` of {} has no effect: mode \"nat\" keeps every flow at its backend anyway",
+            service.id
+        )
+    })
 }
 
 struct Checker<'a> {
@@ -88,10 +135,16 @@ struct Checker<'a> {
     problems: Vec<Problem>,
     /// Where each service was first given.
     services: HashMap<ServiceId, Span>,
+    /// What the services of an address say about echo requests, and where.
+    echo: HashMap<Prefix, (bool, Span)>,
     /// The MAC given for an address, and where.
     macs: HashMap<IpAddr, (Mac, Span)>,
+    /// Services of a prefix so far: IPv4, IPv6.
+    prefixes: [usize; 2],
     /// Backends so far, of all services.
     backends: usize,
+    /// Those of them with a QUIC server id.
+    quic_servers: usize,
 }
 
 impl Checker<'_> {
@@ -146,146 +199,5 @@ impl Checker<'_> {
             );
         }
         raw.iter().map(|name| name.value.clone()).collect()
-    }
-
-    fn nat(&mut self, raw: &RawConfig) -> NatSettings {
-        let default = NatSettings::default();
-        let address = match &raw.nat_address {
-            Some(At {
-                value: IpAddr::V4(address),
-                span,
-            }) => {
-                self.host_address(IpAddr::V4(*address), span, "NAT address");
-                Some(*address)
-            }
-            Some(At { value, span }) => {
-                self.report(
-                    span,
-                    format!("NAT address {value} is IPv6, which this version does not support"),
-                    "expected an IPv4 address",
-                );
-                None
-            }
-            None => None,
-        };
-        let (first_port, last_port) = raw
-            .nat_ports
-            .as_ref()
-            .map_or((default.first_port, default.last_port), |range| {
-                (*range.start(), *range.end())
-            });
-        NatSettings {
-            address,
-            first_port,
-            last_port,
-        }
-    }
-
-    /// An address that one host can have and others can send to.
-    fn host_address(&mut self, address: IpAddr, span: &Span, role: &str) {
-        let kind = if address.is_unspecified() {
-            "the unspecified address"
-        } else if address.is_multicast() {
-            "a multicast address"
-        } else if address == IpAddr::from([255; 4]) {
-            "the broadcast address"
-        } else if address.is_loopback() {
-            "a loopback address, which no packet on a wire has"
-        } else if matches!(address, IpAddr::V4(v4) if v4.octets()[0] == 0) {
-            "in 0.0.0.0/8, which no host may have"
-        } else {
-            return;
-        };
-        self.report(
-            span,
-            format!("{role} {address} is {kind}"),
-            "expected the address of one host",
-        );
-    }
-
-    fn service(&mut self, index: usize, raw: &RawService) -> Option<Service> {
-        if index == MAX_SERVICES {
-            self.report_help(
-                &raw.span,
-                format!("more than {MAX_SERVICES} services"),
-                format!("expected at most {MAX_SERVICES}"),
-                "one with port * covers every port of its address; or spread them over instances",
-            );
-        }
-        if let Some(id) = &raw.id {
-            self.service_address(id);
-        }
-        if !raw.has_backends {
-            let name = raw
-                .id
-                .as_ref()
-                .map_or("a service".into(), |id| id.value.to_string());
-            self.report_help(
-                &raw.span,
-                format!("{name} has no backends"),
-                "expected at least one backend",
-                match self.source.file {
-                    Some(_) => "write backends = [\"10.0.0.2\", \"10.0.0.3\"]",
-                    None => "add --backend 10.0.0.2",
-                },
-            );
-        }
-        let backends = self.backends(raw);
-        let ring_log2 = raw
-            .ring_slots
-            .as_ref()
-            .map(|slots| self.ring_log2(slots, &backends));
-        Some(Service {
-            id: raw.id.as_ref()?.value,
-            mode: ForwardingMode::Nat,
-            affinity: raw.affinity,
-            backends,
-            ring_log2,
-        })
-    }
-
-    fn service_address(&mut self, id: &At<ServiceId>) {
-        let At { value, span } = id;
-        if value.address.is_ipv6() {
-            self.report(
-                span,
-                format!("service {value} is IPv6, which this version does not support"),
-                "expected an IPv4 address",
-            );
-            return;
-        }
-        self.host_address(value.address, span, "service address");
-        if let Some(earlier) = self.services.get(value) {
-            let mention = self.source.mention(earlier);
-            self.report_help(
-                span,
-                format!("service {value} is given twice"),
-                format!("expected another address, port or protocol; first {mention}"),
-                "put all its backends into one service",
-            );
-        } else {
-            self.services.insert(*value, span.clone());
-        }
-    }
-
-    fn ring_log2(&mut self, slots: &At<u32>, backends: &[Backend]) -> u8 {
-        let At { value, span } = slots;
-        if !value.is_power_of_two() {
-            let below = 1 << value.ilog2();
-            self.report_help(
-                span,
-                format!("`ring_slots` is {value}"),
-                "expected a power of two",
-                format!("write {below} or {}", below * 2),
-            );
-        } else if backends.len() > *value as usize {
-            self.report(
-                span,
-                format!("{value} slots for {} backends", backends.len()),
-                "expected at least one slot for each backend, better 128",
-            );
-        }
-        // At most 20, so nothing is lost.
-        value.ilog2().to_le_bytes()[0]
     }
 }

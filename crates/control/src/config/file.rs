@@ -1,22 +1,20 @@
 //! The TOML file: its fields, by table.
 
+mod service;
+
 use std::path::Path;
 use std::time::Duration;
 
-use engine::desired::Affinity;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::Checked;
 use super::check::check;
-use super::limits::{MAX_FLOWS, MAX_RING_SLOTS, MAX_WEIGHT, MIN_RING_SLOTS};
+use super::limits::{MAX_FLOWS, MAX_RATE};
 use super::problem::{ConfigError, Problem, Problems};
-use super::raw::{At, RawBackend, RawConfig, RawService};
+use super::raw::{At, RawConfig};
 use super::reader::{Reader, Table};
 use super::source::{self, Source};
 use super::words::{self, Mistake};
-
-const BACKENDS_EXAMPLE: &str = "[\"10.0.0.2\", \"10.0.0.3\"]";
 
 /// Reads and checks a configuration file.
 ///
@@ -69,23 +67,37 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
         name: "the configuration",
         fields: root,
     };
-    reader.deny_unknown(
-        table,
-        &["interfaces", "seed", "service", "nat", "timeouts", "limits"],
-    );
+    let known = [
+        "interfaces",
+        "seed",
+        "service",
+        "nat",
+        "tunnel",
+        "timeouts",
+        "limits",
+    ];
+    reader.deny_unknown(table, &known);
     let mut raw = RawConfig {
         interfaces: interfaces(reader, table),
-        services: services(reader, table),
+        services: service::services(reader, table),
         seed: reader
             .integer(table, "seed", 0..=u64::MAX)
             .map(|seed| seed.value),
         ..RawConfig::default()
     };
     if let Some(nat) = reader.table(table, "nat") {
-        reader.deny_unknown(nat, &["address", "ports"]);
+        reader.deny_unknown(nat, &["address", "address6", "ports"]);
         raw.nat_address = word(reader, nat, "address", "10.0.0.10", words::ip_address);
+        raw.nat_address6 = word(reader, nat, "address6", "2001:db8::10", words::ip_address);
         raw.nat_ports =
             word(reader, nat, "ports", "10240-32767", words::port_range).map(|range| range.value);
+    }
+    if let Some(tunnel) = reader.table(table, "tunnel") {
+        reader.deny_unknown(tunnel, &["source", "source6", "ttl", "entropy"]);
+        raw.tunnel_source = word(reader, tunnel, "source", "10.0.0.10", words::ip_address);
+        raw.tunnel_source6 = word(reader, tunnel, "source6", "2001:db8::10", words::ip_address);
+        raw.ttl = number(reader, tunnel, "ttl", 1, u8::MAX).map(|at| at.value);
+        raw.entropy = reader.boolean(tunnel, "entropy").map(|at| at.value);
     }
     if let Some(timeouts) = reader.table(table, "timeouts") {
         reader.deny_unknown(timeouts, &["half_open", "established", "udp", "rest"]);
@@ -94,13 +106,27 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
         raw.udp = timeout(reader, timeouts, "udp");
         raw.rest = timeout(reader, timeouts, "rest");
     }
-    if let Some(limits) = reader.table(table, "limits") {
-        reader.deny_unknown(limits, &["flows", "half_open_flows"]);
-        raw.flows = number(reader, limits, "flows", 1, MAX_FLOWS).map(|at| at.value);
-        raw.half_open_flows =
-            number(reader, limits, "half_open_flows", 1, MAX_FLOWS).map(|at| at.value);
+    if let Some(table) = reader.table(table, "limits") {
+        limits(reader, table, &mut raw);
     }
     raw
+}
+
+fn limits<'a>(reader: &mut Reader<'a>, table: Table<'a>, raw: &mut RawConfig) {
+    let known = [
+        "flows",
+        "half_open_flows",
+        "exceptions",
+        "exceptions_per_second",
+        "icmp_errors_per_second",
+    ];
+    reader.deny_unknown(table, &known);
+    let mut limit = |key, from, to| number(reader, table, key, from, to).map(|at| at.value);
+    raw.flows = limit("flows", 1, MAX_FLOWS);
+    raw.half_open_flows = limit("half_open_flows", 1, MAX_FLOWS);
+    raw.exceptions = limit("exceptions", 1, MAX_FLOWS);
+    raw.exceptions_per_second = limit("exceptions_per_second", 1, MAX_RATE);
+    raw.icmp_errors_per_second = limit("icmp_errors_per_second", 0, MAX_RATE);
 }
 
 /// A text field in one of the short forms.
@@ -117,19 +143,16 @@ fn word<'a, T>(
 }
 
 fn timeout<'a>(reader: &mut Reader<'a>, table: Table<'a>, key: &str) -> Option<Duration> {
-    word(reader, table, key, "30s", words::duration).map(|at| at.value)
+    word(reader, table, key, "30s", words::timeout).map(|at| at.value)
 }
 
-fn number(
-    reader: &mut Reader<'_>,
-    table: Table<'_>,
-    key: &str,
-    from: u32,
-    to: u32,
-) -> Option<At<u32>> {
-    let At { value, span } = reader.integer(table, key, u64::from(from)..=u64::from(to))?;
+fn number<T>(reader: &mut Reader<'_>, table: Table<'_>, key: &str, from: T, to: T) -> Option<At<T>>
+where
+    T: Into<u64> + TryFrom<u64>,
+{
+    let At { value, span } = reader.integer(table, key, from.into()..=to.into())?;
     Some(At {
-        value: u32::try_from(value).ok()?,
+        value: T::try_from(value).ok()?,
         span,
     })
 }
@@ -148,147 +171,4 @@ fn interfaces<'a>(reader: &mut Reader<'a>, root: Table<'a>) -> Vec<At<String>> {
             })
         })
         .collect()
-}
-
-fn services<'a>(reader: &mut Reader<'a>, root: Table<'a>) -> Vec<RawService> {
-    let Some(value) = root.fields.get("service") else {
-        return Vec::new();
-    };
-    // `[service]` is the usual slip.
-    let Some(array) = value.get_ref().as_array() else {
-        reader.problems.push(
-            Problem::new(
-                value.span(),
-                "`service` is not a list",
-                "expected [[service]]",
-            )
-            .help("there can be several services: write [[service]] with two brackets"),
-        );
-        return Vec::new();
-    };
-    array
-        .iter()
-        .filter_map(|value| service(reader, value))
-        .collect()
-}
-
-fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Option<RawService> {
-    let span = value.span();
-    let Some(fields) = value.get_ref().as_table() else {
-        reader.problems.push(Problem::new(
-            span,
-            "a service is not a table",
-            "expected [[service]]",
-        ));
-        return None;
-    };
-    let table = Table {
-        name: "a service",
-        fields,
-    };
-    reader.deny_unknown(
-        table,
-        &["address", "mode", "affinity", "ring_slots", "backends"],
-    );
-    if !fields.contains_key("address") {
-        reader.missing(
-            span.clone(),
-            "a service",
-            "address",
-            "\"tcp://10.0.0.10:80\"",
-        );
-    }
-    // There is one forwarding mode yet, so the word is checked and not kept.
-    if let Some(mode) = reader.text(table, "mode", "nat") {
-        let planned = ["dnat", "l2-dsr", "ipip", "gue"];
-        reader.choice(&mode, "mode", &[("nat", ())], &planned);
-    }
-    let affinity = reader.text(table, "affinity", "source").and_then(|word| {
-        let choices = [
-            ("none", Affinity::None),
-            ("source", Affinity::SourceAddress),
-        ];
-        reader.choice(&word, "affinity", &choices, &[])
-    });
-    Some(RawService {
-        id: word(
-            reader,
-            table,
-            "address",
-            "tcp://10.0.0.10:80",
-            words::service_id,
-        ),
-        affinity: affinity.unwrap_or_default(),
-        ring_slots: number(reader, table, "ring_slots", MIN_RING_SLOTS, MAX_RING_SLOTS),
-        has_backends: match fields.get("backends").map(Spanned::get_ref) {
-            Some(DeValue::Array(array)) => !array.is_empty(),
-            Some(_) => true,
-            None => false,
-        },
-        backends: backends(reader, table),
-        span,
-    })
-}
-
-fn backends<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Vec<RawBackend> {
-    let Some(array) = reader.array(service, "backends", BACKENDS_EXAMPLE) else {
-        return Vec::new();
-    };
-    array
-        .iter()
-        .filter_map(|value| match value.get_ref() {
-            DeValue::Table(fields) => {
-                let table = Table {
-                    name: "a backend",
-                    fields,
-                };
-                backend_table(reader, table, value)
-            }
-            _ => reader
-                .text_value(value, "backends", "10.0.0.2:8000")?
-                .backend(&mut reader.problems),
-        })
-        .collect()
-}
-
-/// The long form of a backend. Its address may be the short form, as long as nothing is said twice.
-fn backend_table<'a>(
-    reader: &mut Reader<'a>,
-    table: Table<'a>,
-    value: &'a Spanned<DeValue<'a>>,
-) -> Option<RawBackend> {
-    reader.deny_unknown(table, &["address", "port", "mac", "weight"]);
-    if !table.fields.contains_key("address") {
-        reader.missing(value.span(), "a backend", "address", "\"10.0.0.2\"");
-    }
-    let port = number(reader, table, "port", 1, u32::from(u16::MAX));
-    let mac = word(reader, table, "mac", "de:ad:be:ef:00:02", words::mac);
-    let weight = number(reader, table, "weight", 0, MAX_WEIGHT);
-    let address = reader.text(table, "address", "10.0.0.2")?;
-    let mut backend = address.backend(&mut reader.problems)?;
-    if let Some(At { value, span }) = port {
-        if backend.port.is_some() {
-            reader.problems.push(twice(&span, "port"));
-        }
-        let value = u16::try_from(value).ok()?;
-        backend.port = Some(At { value, span });
-    }
-    if let Some(mac) = mac {
-        if backend.mac.is_some() {
-            reader.problems.push(twice(&mac.span, "MAC"));
-        }
-        backend.mac = Some(mac);
-    }
-    if let Some(weight) = weight {
-        backend.weight = weight.value;
-    }
-    Some(backend)
-}
-
-fn twice(span: &source::Span, what: &str) -> Problem {
-    Problem::new(
-        span.clone(),
-        format!("the backend's {what} is given twice"),
-        "expected it here or in `address`, not in both",
-    )
 }

@@ -1,6 +1,6 @@
 //! One service from command-line flags.
 
-use engine::desired::Affinity;
+use engine::desired::ForwardingMode;
 
 use super::Checked;
 use super::check::check;
@@ -17,6 +17,8 @@ pub struct FlagInput<'a> {
     pub interfaces: &'a [String],
     /// `--service tcp://ADDRESS:PORT`.
     pub service: &'a str,
+    /// `--mode nat`.
+    pub mode: Option<&'a str>,
     /// `--backend ADDRESS[:PORT][@MAC]`, repeated.
     pub backends: &'a [String],
     /// `--weight N`, repeated: either none, or one for each backend in the order of the backends.
@@ -31,6 +33,7 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
     let mut line = CommandLine::default();
     let interfaces = line.add_all("", input.interfaces);
     let service = line.add("--service ", input.service);
+    let mode = input.mode.map(|mode| line.add("--mode ", mode));
     let backends = line.add_all("--backend ", input.backends);
     let weights = line.add_all("--weight ", input.weights);
 
@@ -55,13 +58,19 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
             Some(backend)
         })
         .collect();
+    let mode = match mode {
+        Some(span) => word(&span)
+            .choose("mode", &ForwardingMode::ALL, &mut problems)
+            .map(|at| at.value),
+        None => Some(ForwardingMode::default()),
+    };
     let raw_service = RawService {
         id: word(&service).parse(words::service_id, &mut problems),
-        affinity: Affinity::default(),
-        ring_slots: None,
+        mode,
         backends: raw_backends,
         has_backends: !backends.is_empty(),
         span: service,
+        ..RawService::default()
     };
     let raw = RawConfig {
         interfaces: interfaces

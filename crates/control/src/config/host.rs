@@ -87,18 +87,21 @@ impl Host {
     }
 
     fn shadow_warning(&self, id: &ServiceId, desired: &Desired) -> Option<String> {
-        if id.port != ServicePort::Any || !self.addresses.contains(&id.address) {
+        // Who names one port of one address means it.
+        if id.port != ServicePort::Any && id.address.single().is_some() {
             return None;
         }
+        let own = |address: &&IpAddr| id.address.contains(**address);
         let mut ports: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
         for listener in &self.listeners {
-            let exact = ServiceId {
-                port: ServicePort::Exact(listener.port),
-                ..*id
-            };
+            let mut taken = self.addresses.iter().filter(own).filter(|address| {
+                listens_at(listener.address, **address)
+                    && id == &most_specific(desired, listener, **address).unwrap_or(*id)
+            });
+            let port = ServicePort::Exact(listener.port);
             if listener.protocol == id.protocol
-                && listens_at(listener.address, id.address)
-                && !desired.services.iter().any(|service| service.id == exact)
+                && (id.port == ServicePort::Any || id.port == port)
+                && taken.next().is_some()
             {
                 let programs = ports.entry(listener.port).or_default();
                 programs.extend(listener.program.as_deref());
@@ -118,10 +121,33 @@ impl Host {
             })
             .collect();
         Some(format!(
-            "{id} also takes the ports this host listens on at that address: {}",
+            "{id} also takes the ports this host listens on {}: {}",
+            match id.address.single() {
+                Some(_) => "at that address",
+                None => "at its own address in there",
+            },
             list.join(", ")
         ))
     }
+}
+
+/// The service that gets what is sent to the listener at `address`, by the order of
+/// [`ServiceId`].
+fn most_specific(desired: &Desired, listener: &Listener, address: IpAddr) -> Option<ServiceId> {
+    let port = ServicePort::Exact(listener.port);
+    desired
+        .services
+        .iter()
+        .map(|service| service.id)
+        .filter(|id| {
+            id.protocol == listener.protocol
+                && id.address.contains(address)
+                && (id.port == ServicePort::Any || id.port == port)
+        })
+        .max_by_key(|id| {
+            let single = id.address.single().is_some();
+            (single, id.port == port, id.address.length())
+        })
 }
 
 /// An unspecified IPv6 socket takes IPv4 too unless it is v6-only, which procfs does not say.

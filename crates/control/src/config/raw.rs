@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use engine::desired::{Affinity, Mac, ServiceId};
+use engine::desired::{
+    Affinity, BackendState, ForwardingMode, Mac, Quic, QuicServerId, ServiceId, Track,
+};
 
 use super::problem::Problem;
 use super::source::Span;
@@ -24,22 +26,37 @@ pub(super) struct RawConfig {
     pub(super) interfaces: Vec<At<String>>,
     pub(super) services: Vec<RawService>,
     pub(super) nat_address: Option<At<IpAddr>>,
+    pub(super) nat_address6: Option<At<IpAddr>>,
     pub(super) nat_ports: Option<RangeInclusive<u16>>,
+    pub(super) tunnel_source: Option<At<IpAddr>>,
+    pub(super) tunnel_source6: Option<At<IpAddr>>,
+    pub(super) ttl: Option<u8>,
+    pub(super) entropy: Option<bool>,
     pub(super) half_open: Option<Duration>,
     pub(super) established: Option<Duration>,
     pub(super) udp: Option<Duration>,
     pub(super) rest: Option<Duration>,
     pub(super) flows: Option<u32>,
     pub(super) half_open_flows: Option<u32>,
+    pub(super) exceptions: Option<u32>,
+    pub(super) exceptions_per_second: Option<u32>,
+    pub(super) icmp_errors_per_second: Option<u32>,
     pub(super) seed: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RawService {
     /// Its `[[service]]` header or its `--service` flag.
     pub(super) span: Span,
     pub(super) id: Option<At<ServiceId>>,
+    /// `None` if it was not understood: then nothing that depends on it is checked.
+    pub(super) mode: Option<ForwardingMode>,
     pub(super) affinity: Affinity,
+    pub(super) track: Option<At<Track>>,
+    pub(super) transition_window: Option<At<Duration>>,
+    pub(super) echo: Option<At<bool>>,
+    pub(super) quic: Option<At<Quic>>,
+    pub(super) gue_port: Option<At<u16>>,
     pub(super) ring_slots: Option<At<u32>>,
     pub(super) backends: Vec<RawBackend>,
     /// Backends were listed, whether or not they could be understood.
@@ -52,6 +69,9 @@ pub(super) struct RawBackend {
     pub(super) port: Option<At<u16>>,
     pub(super) mac: Option<At<Mac>>,
     pub(super) weight: u32,
+    pub(super) state: BackendState,
+    pub(super) gue_port: Option<At<u16>>,
+    pub(super) quic_server_id: Option<At<QuicServerId>>,
 }
 
 /// A text of the source, with what it takes to point into it.
@@ -97,6 +117,31 @@ impl Word<'_> {
         }
     }
 
+    /// Understands the word as one of a few.
+    pub(super) fn choose<T: Copy>(
+        &self,
+        key: &str,
+        choices: &[(&str, T)],
+        problems: &mut Vec<Problem>,
+    ) -> Option<At<T>> {
+        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == self.text) {
+            return Some(At {
+                value: *value,
+                span: self.span.clone(),
+            });
+        }
+        let names: Vec<_> = choices
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
+        problems.push(Problem::new(
+            self.span.clone(),
+            format!("unknown {key} {:?}", self.text),
+            format!("expected {}", either(&names)),
+        ));
+        None
+    }
+
     /// Understands the word as a backend's short form, of weight 1.
     pub(super) fn backend(&self, problems: &mut Vec<Problem>) -> Option<RawBackend> {
         match words::backend(self.text) {
@@ -116,6 +161,9 @@ impl Word<'_> {
                         span: self.span_of(at),
                     }),
                     weight: 1,
+                    state: BackendState::default(),
+                    gue_port: None,
+                    quic_server_id: None,
                 })
             }
             Err(mistakes) => {
@@ -123,5 +171,14 @@ impl Word<'_> {
                 None
             }
         }
+    }
+}
+
+/// `a, b or c`.
+fn either(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, key: &str, expected: &str) {
+    pub(super) fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, key: &str, expected: &str) {
         let kind = match value.get_ref() {
             DeValue::String(_) => "text in quotes",
             DeValue::Integer(_) => "an integer",
@@ -150,30 +150,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A word that must be one of a few; the names that later versions will know say so.
+    /// A field that must be true or false.
+    pub(super) fn boolean(&mut self, table: Table<'_>, key: &str) -> Option<At<bool>> {
+        let value = table.fields.get(key)?;
+        let boolean = value.get_ref().as_bool();
+        if boolean.is_none() {
+            self.wrong_type(value, key, "true or false");
+        }
+        Some(At {
+            value: boolean?,
+            span: value.span(),
+        })
+    }
+
+    /// A field that must be one of a few words.
     pub(super) fn choice<T: Copy>(
         &mut self,
-        word: &Word<'_>,
+        table: Table<'a>,
         key: &str,
         choices: &[(&str, T)],
-        planned: &[&str],
-    ) -> Option<T> {
-        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == word.text) {
-            return Some(*value);
-        }
-        let names: Vec<_> = choices
-            .iter()
-            .map(|(name, _)| format!("\"{name}\""))
-            .collect();
-        let found = if planned.contains(&word.text) {
-            format!("{key} {:?} is not supported by this version", word.text)
-        } else {
-            format!("unknown {key} {:?}", word.text)
-        };
-        let expected = format!("expected {}", names.join(" or "));
-        self.problems
-            .push(Problem::new(word.span.clone(), found, expected));
-        None
+    ) -> Option<At<T>> {
+        let example = choices.last().map_or("", |(name, _)| name);
+        self.text(table, key, example)?
+            .choose(key, choices, &mut self.problems)
     }
 
     /// Reports a field that has to be there; `header` is the table it is missing from.

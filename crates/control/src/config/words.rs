@@ -2,14 +2,18 @@
 //!
 //! Pure: text in, value or [`Mistake`] out; who calls knows where the text stands.
 
+mod address;
+
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use engine::desired::{Mac, Protocol, ServiceId, ServicePort};
+use engine::desired::{Mac, QuicServerId};
 
-use super::limits::{MAX_TIMEOUT, MIN_NAT_PORT};
+use super::limits::{MAX_TIMEOUT, MAX_TRANSITION_WINDOW, MIN_NAT_PORT};
 use super::source::Span;
+pub(super) use address::{ip_address, service_id};
+use address::{port_number, split_port};
 
 /// What is wrong with a text and where in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,75 +54,6 @@ pub(super) struct BackendWords {
     pub(super) mac: Option<(Mac, Span)>,
 }
 
-/// `tcp://10.0.0.10:8000`, `udp://[2001:db8::1]:53`, `tcp://10.0.0.10:*`.
-pub(super) fn service_id(text: &str) -> Result<ServiceId, Mistake> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(Mistake::new(
-            0..text.len(),
-            format!("no protocol in {text:?}"),
-            "expected tcp:// or udp:// in front of the address",
-        )
-        .help(match text {
-            "" => "write \"tcp://10.0.0.10:80\"".to_owned(),
-            _ => format!("write \"tcp://{text}\" or \"udp://{text}\""),
-        }));
-    };
-    let protocol = protocol(scheme, rest)?;
-    let offset = scheme.len() + "://".len();
-    let (host, port) = split_port(rest).map_err(|mistake| mistake.shift(offset))?;
-    let address =
-        ip_address(&rest[host.clone()]).map_err(|mistake| mistake.shift(offset + host.start))?;
-    if address.is_ipv6() && host.start == 0 {
-        return Err(Mistake::new(
-            offset..text.len(),
-            format!("IPv6 address {rest} without brackets"),
-            "expected [ADDRESS]:PORT",
-        )
-        .help(format!("write \"{scheme}://[{rest}]:80\"")));
-    }
-    let Some(port) = port else {
-        return Err(Mistake::new(
-            offset + rest.len()..offset + rest.len(),
-            format!("no port in {text:?}"),
-            "expected :PORT here",
-        )
-        .help(format!(
-            "write \"{text}:80\" for one port, or \"{text}:*\" (:* for every port)"
-        )));
-    };
-    let port = match &rest[port.clone()] {
-        "*" => ServicePort::Any,
-        digits => ServicePort::Exact(
-            port_number(
-                digits,
-                "expected a port from 1 to 65535, or * for every port",
-            )
-            .map_err(|mistake| mistake.shift(offset + port.start))?,
-        ),
-    };
-    Ok(ServiceId {
-        protocol,
-        address,
-        port,
-    })
-}
-
-fn protocol(scheme: &str, rest: &str) -> Result<Protocol, Mistake> {
-    match scheme {
-        "tcp" => Ok(Protocol::Tcp),
-        "udp" => Ok(Protocol::Udp),
-        _ => Err(Mistake::new(
-            0..scheme.len(),
-            format!("unknown protocol {scheme:?}"),
-            "expected tcp or udp",
-        )
-        .help(format!(
-            "evenkeel balances TCP and UDP whatever they carry: \
-             write \"tcp://{rest}\" or \"udp://{rest}\""
-        ))),
-    }
-}
-
 /// `10.0.0.2`, `10.0.0.2:9000`, `10.0.0.2@de:ad:be:ef:00:02`, `[2001:db8::2]:9000@MAC`. Each part
 /// is looked at, so that a bad port does not hide a bad MAC.
 pub(super) fn backend(text: &str) -> Result<BackendWords, Vec<Mistake>> {
@@ -157,80 +92,6 @@ pub(super) fn backend(text: &str) -> Result<BackendWords, Vec<Mistake>> {
     }
 }
 
-/// Where host and port stand in `HOST[:PORT]`; the host without the brackets of IPv6.
-fn split_port(text: &str) -> Result<(Span, Option<Span>), Mistake> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let Some(close) = inner.find(']').map(|at| at + 1) else {
-            return Err(Mistake::new(
-                0..text.len(),
-                "no closing ]",
-                "expected [IPv6 address]",
-            ));
-        };
-        let rest = close + 1;
-        return match text[rest..].chars().next() {
-            None => Ok((1..close, None)),
-            Some(':') => Ok((1..close, Some(rest + 1..text.len()))),
-            Some(_) => Err(Mistake::new(
-                rest..text.len(),
-                format!("{:?} after the address", &text[rest..]),
-                "expected :PORT or nothing",
-            )),
-        };
-    }
-    // More than one colon and no brackets: an IPv6 address, whose port could not be told apart.
-    match text.split_once(':') {
-        Some((host, port)) if !port.contains(':') => {
-            Ok((0..host.len(), Some(host.len() + 1..text.len())))
-        }
-        _ => Ok((0..text.len(), None)),
-    }
-}
-
-/// An IPv4 or IPv6 address.
-pub(super) fn ip_address(text: &str) -> Result<IpAddr, Mistake> {
-    text.parse().map_err(|_| {
-        let help = match text.split_once('/') {
-            Some((address, _)) if address.parse::<IpAddr>().is_ok() => {
-                format!("one address, without a prefix length: write {address}")
-            }
-            _ if text.contains(|c: char| c.is_alphabetic() && !c.is_ascii_hexdigit()) => {
-                "names are not looked up: write the address itself".to_owned()
-            }
-            _ => "four numbers from 0 to 255 with dots between them".to_owned(),
-        };
-        Mistake::new(
-            0..text.len(),
-            format!("{text:?} is not an IP address"),
-            "expected an address such as 10.0.0.10",
-        )
-        .help(help)
-    })
-}
-
-fn port_number(text: &str, expected: &str) -> Result<u16, Mistake> {
-    let all = 0..text.len();
-    if text.is_empty() {
-        return Err(Mistake::new(all, "the port is missing", expected));
-    }
-    if !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Mistake::new(
-            all,
-            format!("{text:?} is not a port"),
-            expected,
-        ));
-    }
-    match text.parse::<u16>() {
-        Ok(0) => Err(Mistake::new(all, "port 0 cannot be used", expected)),
-        Ok(port) => Ok(port),
-        Err(_) => Err(Mistake::new(
-            all,
-            format!("port {text} is too large"),
-            expected,
-        )),
-    }
-}
-
 /// `de:ad:be:ef:00:02`: one host's address, so neither all zeros nor a group's.
 pub(super) fn mac(text: &str) -> Result<Mac, Mistake> {
     const EXPECTED: &str = "expected a MAC such as de:ad:be:ef:00:02";
@@ -260,6 +121,30 @@ pub(super) fn mac(text: &str) -> Result<Mac, Mistake> {
             .help("the first group of one host's address is even; leave the MAC out and evenkeel asks the kernel"));
     }
     Ok(Mac(bytes))
+}
+
+/// `0a0b0c0d`: the bytes of a server id in hexadecimal digits.
+pub(super) fn quic_server_id(text: &str) -> Result<QuicServerId, Mistake> {
+    let mistake = |found: String| {
+        Mistake::new(
+            0..text.len(),
+            found,
+            "expected two hexadecimal digits for each byte, such as \"0a0b0c0d\"",
+        )
+    };
+    if !text.bytes().all(|digit| digit.is_ascii_hexdigit()) || !text.len().is_multiple_of(2) {
+        return Err(mistake(format!("{text:?} is not a server id")));
+    }
+    let bytes: Option<Vec<u8>> = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok())
+        .collect();
+    bytes
+        .and_then(|bytes| QuicServerId::new(&bytes))
+        .ok_or_else(|| {
+            mistake(format!("server id of {} bytes", text.len() / 2))
+                .help(format!("1 to {} bytes", QuicServerId::MAX_LENGTH))
+        })
 }
 
 /// `10240-32767`: ports in ascending order, none of them well-known.
@@ -300,8 +185,18 @@ pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, Mistake> {
     Ok(first..=last)
 }
 
-/// `30s`, `2h4m`, `7d`: whole numbers with units, from a second to [`MAX_TIMEOUT`].
-pub(super) fn duration(text: &str) -> Result<Duration, Mistake> {
+/// A timeout, from a second to [`MAX_TIMEOUT`].
+pub(super) fn timeout(text: &str) -> Result<Duration, Mistake> {
+    duration(text, MAX_TIMEOUT)
+}
+
+/// A transition window, from a second to [`MAX_TRANSITION_WINDOW`].
+pub(super) fn transition_window(text: &str) -> Result<Duration, Mistake> {
+    duration(text, MAX_TRANSITION_WINDOW)
+}
+
+/// `30s`, `2h4m`, `7d`: whole numbers with units, from a second to `longest`, which is whole days.
+fn duration(text: &str, longest: Duration) -> Result<Duration, Mistake> {
     const EXPECTED: &str = "expected a duration such as \"30s\", \"5m\" or \"2h4m\"";
     let mistake = |found: String| Mistake::new(0..text.len(), found, EXPECTED);
     let odd = || {
@@ -325,9 +220,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, Mistake> {
     }
     match Duration::from_secs(seconds) {
         _ if text.is_empty() => Err(odd()),
-        Duration::ZERO => Err(mistake("a timeout of 0".to_owned()).help("at least \"1s\"")),
-        long if long > MAX_TIMEOUT => {
-            Err(mistake(format!("{text} is too long")).help("at most \"30d\""))
+        Duration::ZERO => Err(mistake("a time of 0".to_owned()).help("at least \"1s\"")),
+        long if long > longest => {
+            let days = longest.as_secs() / 86_400;
+            Err(mistake(format!("{text} is too long")).help(format!("at most \"{days}d\"")))
         }
         fine => Ok(fine),
     }

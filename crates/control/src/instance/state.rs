@@ -8,7 +8,7 @@ use abi::flow::FORWARD;
 use abi::reason::Reason;
 use engine::EngineError;
 use engine::dataplane::{Attachment, DataPlane, FlowTable};
-use engine::desired::{Affinity, Backend, Desired, NextHop, Service};
+use engine::desired::{Backend, Desired, NextHop, Service};
 use engine::image::{self, Image};
 use engine::sweep::{Ages, sweep};
 use tracing::{debug, info, warn};
@@ -168,11 +168,7 @@ impl Instance {
         Ok(ServiceStatus {
             service: service.id.to_string(),
             mode: service.mode.to_string(),
-            affinity: match service.affinity {
-                Affinity::None => "none",
-                Affinity::SourceAddress => "source",
-            }
-            .into(),
+            affinity: service.affinity.to_string(),
             slots: length,
             backends,
         })
@@ -198,7 +194,7 @@ impl Instance {
             mac: hop.map(|hop| hop.destination_mac.to_string()),
             interface: hop.and_then(|hop| self.reach.interfaces.get(&hop.interface_index).cloned()),
             source: hop.map(|hop| {
-                let configured = self.desired.nat.address.map(IpAddr::V4);
+                let configured = self.desired.source(service.mode, backend.address);
                 configured.unwrap_or(hop.source_address).to_string()
             }),
             weight: backend.weight,

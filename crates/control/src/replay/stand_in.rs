@@ -30,7 +30,7 @@ pub(super) fn next_hop(our_mac: Mac, service: &Service, backend: &Backend) -> Ne
         interface_index: INTERFACE,
         source_mac: our_mac,
         destination_mac: backend.mac.unwrap_or_else(|| mac_of(backend.address)),
-        source_address: service.id.address,
+        source_address: service.id.address.address(),
         mtu: 1500,
     }
 }

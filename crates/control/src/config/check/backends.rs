@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use engine::desired::{Backend, ServicePort};
+use engine::desired::{Backend, ForwardingMode, GUE_PORT, ServicePort};
 
 use super::Checker;
+use super::address::family;
 use crate::config::limits::MAX_BACKENDS;
 use crate::config::raw::{At, RawBackend, RawService};
 use crate::config::source::Span;
@@ -25,11 +26,16 @@ impl Checker<'_> {
             }
             self.backend_address(service, raw);
             self.backend_mac(raw);
+            self.gue_port(service.mode, raw.gue_port.as_ref());
+            let gue_port = raw.gue_port.as_ref().or(service.gue_port.as_ref());
             let backend = Backend {
                 address: raw.address.value,
                 port: raw.port.as_ref().map(|port| port.value),
                 weight: raw.weight,
                 mac: raw.mac.as_ref().map(|mac| mac.value),
+                state: raw.state,
+                gue_port: gue_port.map_or(GUE_PORT, |port| port.value),
+                quic_server_id: raw.quic_server_id.as_ref().map(|id| id.value),
             };
             let port = self.backend_port(service, raw);
             if let Some(earlier) = first.get(&(backend.address, port)) {
@@ -69,10 +75,37 @@ impl Checker<'_> {
                 );
                 Some(port.value)
             }
-            (_, Some(port)) => Some(port.value),
+            (Some(ServicePort::Exact(expected)), Some(port)) => {
+                self.remapped(service.mode, expected, port);
+                Some(port.value)
+            }
+            (None, Some(port)) => Some(port.value),
             (Some(ServicePort::Exact(port)), None) => Some(port),
             (Some(ServicePort::Any) | None, None) => None,
         }
+    }
+
+    /// Only modes that rewrite the destination can change its port.
+    fn remapped(&mut self, mode: Option<ForwardingMode>, expected: u16, port: &At<u16>) {
+        let Some(mode) = mode.filter(|mode| !mode.rewrites_destination()) else {
+            return;
+        };
+        if port.value == expected {
+            return;
+        }
+        let outer = match mode {
+            ForwardingMode::Gue => "; the outer header's port is `gue_port`",
+            _ => "",
+        };
+        self.report_help(
+            &port.span,
+            format!("backend port {} in mode \"{mode}\"", port.value),
+            format!("expected no port, or the service's, {expected}"),
+            format!(
+                "the backend gets the packet as the client sent it; \
+                 only \"nat\" and \"dnat\" can change its port{outer}"
+            ),
+        );
     }
 
     fn backend_address(&mut self, service: &RawService, raw: &RawBackend) {
@@ -80,33 +113,38 @@ impl Checker<'_> {
             value: address,
             span,
         } = &raw.address;
-        self.host_address(*address, span, "backend address");
+        self.reachable((*address).into(), span, "backend address");
         let vip = service.id.as_ref().map(|id| id.value.address);
         // Without a service address, the first backend says which family the others have.
-        let (family, of) = match vip {
+        let (expected, of) = match vip {
             Some(vip) => (vip.is_ipv6(), "its service"),
             None => (
                 service.backends[0].address.value.is_ipv6(),
                 "the first backend",
             ),
         };
-        let name = |v6: bool| if v6 { "IPv6" } else { "IPv4" };
-        if vip == Some(*address) {
+        if vip == Some((*address).into()) {
             self.report(
                 span,
                 format!("backend {address} is the service's own address"),
                 "expected the address of a server behind it",
             );
-        } else if address.is_ipv6() != family {
+        } else if let Some(mode) = service.mode
+            && !mode.encapsulates()
+            && address.is_ipv6() != expected
+        {
             self.report_help(
                 span,
                 format!(
                     "backend {address} is {}, {of} {}",
-                    name(!family),
-                    name(family)
+                    family(!expected),
+                    family(expected)
                 ),
-                format!("expected an {} address", name(family)),
-                "mode \"nat\" cannot cross from one family to the other",
+                format!("expected an {} address", family(expected)),
+                format!(
+                    "mode \"{mode}\" cannot cross from one family to the other; \
+                     \"ipip\" and \"gue\" can"
+                ),
             );
         }
     }
@@ -130,7 +168,8 @@ impl Checker<'_> {
     }
 }
 
-fn endpoint(address: IpAddr, port: Option<u16>) -> String {
+/// As in `10.0.0.2:80`; without a port the address only.
+pub(super) fn endpoint(address: IpAddr, port: Option<u16>) -> String {
     match (address, port) {
         (_, None) => address.to_string(),
         (IpAddr::V4(v4), Some(port)) => format!("{v4}:{port}"),

@@ -59,7 +59,9 @@ fn port_ranges_are_read_from_procfs() {
 fn desired(services: &[&str], nat: &str) -> Desired {
     let services: String = services
         .iter()
-        .map(|id| format!("[[service]]\naddress = \"{id}\"\nbackends = [\"10.0.0.2\"]\n"))
+        .map(|id| {
+            format!("[[service]]\naddress = \"{id}\"\nmode = \"ipip\"\nbackends = [\"10.0.0.2\"]\n")
+        })
         .collect();
     parse("lb.toml", &format!("{services}[nat]\nports = \"{nat}\"\n"))
         .unwrap()
@@ -101,6 +103,20 @@ fn an_any_port_service_names_the_ports_it_takes_from_the_host() {
             "tcp://10.0.0.10:* also takes the ports this host listens on at that address: \
              22 (sshd), 8081, 8082",
             "udp://10.0.0.10:* also takes the ports this host listens on at that address: 53",
+        ]
+    );
+    // Prefixes that cover the host's address, with every port or one.
+    assert_eq!(
+        warnings(&[
+            "tcp://10.0.0.0/28:*",
+            "tcp://10.0.0.0/24:22",
+            "tcp://10.1.0.0/24:*"
+        ]),
+        [
+            "tcp://10.0.0.0/28:* also takes the ports this host listens on at its own address in \
+             there: 80, 8081, 8082",
+            "tcp://10.0.0.0/24:22 also takes the ports this host listens on at its own address in \
+             there: 22 (sshd)",
         ]
     );
     // Another host's address, or one port that was asked for.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use engine::desired::{Affinity, Backend, Mac, Protocol, ServiceId, ServicePort};
+use engine::desired::{Affinity, Backend, Mac, Protocol, Service, ServiceId, ServicePort};
 
 use super::*;
 
@@ -41,6 +41,7 @@ fn run_flags(line: &str) -> Result<Checked, ConfigError> {
     from_flags(FlagInput {
         interfaces: all(""),
         service: &all("--service")[0],
+        mode: all("--mode").first().map(String::as_str),
         backends: all("--backend"),
         weights: all("--weight"),
     })
@@ -101,16 +102,26 @@ fn the_example_parses_and_the_defaults_it_shows_are_the_defaults() {
     );
     assert_eq!(full.timeouts, plain.timeouts);
     assert_eq!(full.limits, plain.limits);
+    assert_eq!(
+        (full.tunnel.ttl, full.tunnel.entropy),
+        (plain.tunnel.ttl, plain.tunnel.entropy)
+    );
+    for (full, plain) in full.services.iter().zip(&plain.services) {
+        let shown = Service {
+            ring_log2: plain.ring_log2,
+            ..full.clone()
+        };
+        assert_eq!(shown, *plain);
+    }
     assert_eq!((full.seed, plain.seed), (DEFAULT_SEED, DEFAULT_SEED));
-    assert_eq!(full.services[0].affinity, plain.services[0].affinity);
 }
 
 fn backend(last: u8, port: Option<u16>, weight: u32, mac: Option<u8>) -> Backend {
     Backend {
-        address: IpAddr::from([10, 0, 0, last]),
         port,
         weight,
         mac: mac.map(|byte| Mac([0xde, 0xad, 0xbe, 0xef, 0, byte])),
+        ..Backend::new([10, 0, 0, last])
     }
 }
 
@@ -195,11 +206,179 @@ address = "10.0.0.6"
         udp.id,
         ServiceId {
             protocol: Protocol::Udp,
-            address: IpAddr::from([10, 0, 0, 10]),
+            address: [10, 0, 0, 10].into(),
             port: ServicePort::Any,
         }
     );
     assert_eq!(udp.backends, [backend(6, None, 1, None)]);
+}
+
+/// A file with one service, as far as it goes beyond its address and backends.
+fn one(address: &str, fields: &str, backends: &str) -> Service {
+    let text = format!("[[service]]\naddress = \"{address}\"\n{fields}\nbackends = [{backends}]\n");
+    let checked = parse("lb.toml", &text).unwrap_or_else(|error| panic!("{text}{error}"));
+    checked.desired.services[0].clone()
+}
+
+#[test]
+fn service_addresses_are_addresses_and_prefixes_of_both_families() {
+    // What is written, and how it is shown if that differs.
+    for (written, shown) in [
+        ("tcp://10.0.0.10:80", ""),
+        ("udp://10.0.0.10:*", ""),
+        ("tcp://[2001:db8::10]:80", ""),
+        ("tcp://[2001:DB8:0:0::10]:*", "tcp://[2001:db8::10]:*"),
+        ("tcp://10.0.0.10/32:80", "tcp://10.0.0.10:80"),
+        ("tcp://10.1.0.0/24:80", ""),
+        ("tcp://0.0.0.0/0:80", ""),
+        ("tcp://169.254.0.0/16:80", ""),
+        ("udp://[2001:db8::/64]:443", ""),
+        ("udp://[::/0]:*", ""),
+        ("udp://[2001:db8::1/128]:443", "udp://[2001:db8::1]:443"),
+    ] {
+        let service = one(written, "mode = \"ipip\"", "\"10.9.0.2\", \"fd00::2\"");
+        let expected = if shown.is_empty() { written } else { shown };
+        assert_eq!(service.id.to_string(), expected);
+    }
+}
+
+#[test]
+fn backends_are_written_in_one_word_in_both_families() {
+    let mac = Some(Mac([0xde, 0xad, 0xbe, 0xef, 0, 2]));
+    for (written, port, mac) in [
+        ("2001:db8::2", None, None),
+        ("[2001:db8::2]", None, None),
+        ("[2001:db8::2]:8080", Some(8080), None),
+        ("2001:db8::2@de:ad:be:ef:00:02", None, mac),
+        ("[2001:db8::2]:8080@de:ad:be:ef:00:02", Some(8080), mac),
+    ] {
+        let service = one("tcp://[2001:db8::10]:80", "", &format!("\"{written}\""));
+        let address: IpAddr = "2001:db8::2".parse().unwrap();
+        let expected = Backend {
+            port,
+            mac,
+            ..Backend::new(address)
+        };
+        assert_eq!(service.backends, [expected], "{written}");
+    }
+}
+
+#[test]
+fn the_fields_of_a_service_arrive() {
+    use engine::desired::{BackendState, ForwardingMode, Quic, QuicServerId, Track};
+    let udp = "udp://10.0.0.10:443";
+    let backend = Backend::new([10, 0, 0, 2]);
+    let plain = one(udp, "", "\"10.0.0.2\"");
+    let with = |change: fn(&mut Service)| {
+        let mut service = plain.clone();
+        change(&mut service);
+        service
+    };
+    assert_eq!(plain, Service::new(plain.id, vec![backend]));
+    for (fields, expected) in [
+        ("mode = \"dnat\"", with(|s| s.mode = ForwardingMode::Dnat)),
+        (
+            "mode = \"l2-dsr\"",
+            with(|s| s.mode = ForwardingMode::L2Dsr),
+        ),
+        ("mode = \"ipip\"", with(|s| s.mode = ForwardingMode::Ipip)),
+        ("mode = \"gue\"", with(|s| s.mode = ForwardingMode::Gue)),
+        (
+            "mode = \"gue\"\ngue_port = 1",
+            with(|s| (s.mode, s.backends[0].gue_port) = (ForwardingMode::Gue, 1)),
+        ),
+        (
+            "affinity = \"source-destination\"",
+            with(|s| s.affinity = Affinity::SourceAndDestination),
+        ),
+        ("track = \"always\"", with(|s| s.track = Track::Always)),
+        ("track = \"never\"", with(|s| s.track = Track::Never)),
+        (
+            "transition_window = \"1d\"",
+            with(|s| s.transition_window = MAX_TRANSITION_WINDOW),
+        ),
+        ("echo = false", with(|s| s.echo = false)),
+        ("quic = false", plain.clone()),
+    ] {
+        assert_eq!(one(udp, fields, "\"10.0.0.2\""), expected, "{fields}");
+    }
+    for (written, quic, id) in [
+        ("true", Quic::default(), &[10, 11, 12, 13][..]),
+        ("{}", Quic::default(), &[10, 11, 12, 13]),
+        (
+            "{ server_id_length = 1, config = 6 }",
+            Quic {
+                server_id_length: 1,
+                config: 6,
+            },
+            &[10],
+        ),
+    ] {
+        let id = QuicServerId::new(id).unwrap();
+        let backend = format!("{{ address = \"10.0.0.2\", quic_server_id = \"{id}\" }}");
+        let service = one(udp, &format!("quic = {written}"), &backend);
+        assert_eq!(service.quic, Some(quic));
+        assert_eq!(service.backends[0].quic_server_id, Some(id));
+    }
+    for (word, state) in BackendState::ALL {
+        let backend = format!("{{ address = \"10.0.0.2\", state = \"{word}\" }}");
+        assert_eq!(one(udp, "", &backend).backends[0].state, state);
+    }
+}
+
+#[test]
+fn the_settings_of_an_instance_arrive() {
+    let text = "[nat]\naddress6 = \"2001:db8::1\"\n[tunnel]\nsource = \"10.0.0.1\"\n\
+                source6 = \"2001:db8::2\"\nttl = 255\nentropy = true\n[limits]\n\
+                exceptions = 7\nexceptions_per_second = 8\nicmp_errors_per_second = 0\n";
+    let desired = parse("lb.toml", text).unwrap().desired;
+    let show = |address: Option<IpAddr>| address.unwrap().to_string();
+    assert_eq!(show(desired.nat.address6.map(IpAddr::V6)), "2001:db8::1");
+    let tunnel = &desired.tunnel;
+    assert_eq!(show(tunnel.source.map(IpAddr::V4)), "10.0.0.1");
+    assert_eq!(show(tunnel.source6.map(IpAddr::V6)), "2001:db8::2");
+    assert_eq!((tunnel.ttl, tunnel.entropy), (255, true));
+    let limits = &desired.limits;
+    assert_eq!(
+        (
+            limits.exceptions,
+            limits.exceptions_per_second,
+            limits.icmp_errors_per_second
+        ),
+        (7, 8, 0)
+    );
+}
+
+#[test]
+fn an_address_answers_echo_unless_one_of_its_services_says_no() {
+    let service = |address: &str, echo: &str| {
+        format!("[[service]]\naddress = \"{address}\"\n{echo}\nbackends = [\"10.0.0.2\"]\n")
+    };
+    let text = service("tcp://10.0.0.10:80", "")
+        + &service("udp://10.0.0.10:80", "echo = false")
+        + &service("tcp://10.0.0.11:80", "");
+    let services = parse("lb.toml", &text).unwrap().desired.services;
+    let echo: Vec<bool> = services.iter().map(|service| service.echo).collect();
+    assert_eq!(echo, [false, false, true]);
+}
+
+#[test]
+fn what_has_no_effect_is_warned_about() {
+    let warnings = |mode: &str, fields: &str, backend: &str| {
+        let text = format!(
+            "[[service]]\naddress = \"tcp://10.0.0.10:80\"\nmode = \"{mode}\"\n{fields}\n\
+             backends = [{{ address = \"10.0.0.2\", {backend} }}]\n"
+        );
+        parse("lb.toml", &text).unwrap().warnings.len()
+    };
+    assert_eq!(warnings("nat", "track = \"always\"", "weight = 1"), 1);
+    assert_eq!(
+        warnings("nat", "transition_window = \"1m\"", "weight = 1"),
+        1
+    );
+    assert_eq!(warnings("ipip", "track = \"always\"", "weight = 1"), 0);
+    assert_eq!(warnings("ipip", "", "state = \"drain\""), 1);
+    assert_eq!(warnings("nat", "", "state = \"down\""), 1);
 }
 
 #[test]
@@ -209,6 +388,8 @@ fn flags_become_one_service_with_weights_in_the_order_of_its_backends() {
     let desired = run_flags(line).unwrap().desired;
     assert_eq!(desired.interfaces, ["eth0", "eth1"]);
     assert_eq!(desired.seed, DEFAULT_SEED);
+    let moded = run_flags("eth0 --service tcp://10.0.0.10:80 --mode gue --backend 2001:db8::2");
+    assert_eq!(moded.unwrap().desired.services[0].mode.to_string(), "gue");
     assert_eq!(
         desired.services[0].backends,
         [backend(2, None, 3, None), backend(3, Some(81), 0, Some(3))]
