@@ -32,7 +32,9 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
 
     let ages = Ages::of(&desired.timeouts)?;
     let reach = super::state::Reach::new(&interfaces, resolutions);
-    let image = Image::build(&desired, |_, backend| reach.next_hop(backend.address))?;
+    let image = Image::build(&desired, |service, backend| {
+        reach.next_hop(service, backend)
+    })?;
     let mut plane = DataPlane::load(&desired, &image, false)?;
     plane.write(&image)?;
     let mut attached = Vec::new();

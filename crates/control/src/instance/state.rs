@@ -8,7 +8,7 @@ use abi::flow::FORWARD;
 use abi::reason::Reason;
 use engine::EngineError;
 use engine::dataplane::{Attachment, DataPlane, FlowTable};
-use engine::desired::{Backend, Desired, NextHop, Service};
+use engine::desired::{Backend, Desired, ForwardingMode, NextHop, Service};
 use engine::image::{self, Image};
 use engine::sweep::{Ages, sweep};
 use tracing::{debug, info, warn};
@@ -43,17 +43,29 @@ impl Reach {
         }
     }
 
-    /// The next hop, if it is known and leads out by one of our interfaces.
-    pub(super) fn next_hop(&self, address: IpAddr) -> Option<NextHop> {
-        self.resolve(address).ok()
+    /// The next hop of a service's backend, if it is known and packets can leave by it.
+    pub(super) fn next_hop(&self, service: &Service, backend: &Backend) -> Option<NextHop> {
+        self.resolve(service, backend).ok()
     }
 
-    /// The next hop, or what is wrong with it.
-    fn resolve(&self, address: IpAddr) -> Result<NextHop, String> {
-        let hop = match self.resolutions.get(&address) {
+    /// The next hop of a service's backend, or what is wrong with it.
+    fn resolve(&self, service: &Service, backend: &Backend) -> Result<NextHop, String> {
+        let (hop, gateway) = self.look_up(backend.address)?;
+        match gateway {
+            Some(gateway) if service.mode == ForwardingMode::L2Dsr => Err(format!(
+                "l2-dsr needs the backend on the same network, but the route leads through \
+                 {gateway}: use mode ipip or gue"
+            )),
+            _ => Ok(hop),
+        }
+    }
+
+    /// The next hop of an address and the router on the way, or what is wrong.
+    fn look_up(&self, address: IpAddr) -> Result<(NextHop, Option<IpAddr>), String> {
+        let (hop, gateway) = match self.resolutions.get(&address) {
             None => return Err("not looked up yet".into()),
             Some(Resolution::Unresolved(reason)) => return Err(reason.to_string()),
-            Some(Resolution::Resolved(hop)) => *hop,
+            Some(Resolution::Resolved { next_hop, gateway }) => (*next_hop, *gateway),
         };
         if !self.interfaces.contains_key(&hop.interface_index) {
             return Err(format!(
@@ -61,7 +73,7 @@ impl Reach {
                 hop.interface_index
             ));
         }
-        Ok(hop)
+        Ok((hop, gateway))
     }
 }
 
@@ -85,19 +97,19 @@ impl Instance {
         address: IpAddr,
         resolution: Resolution,
     ) -> Result<(), EngineError> {
-        let old = self.reach.resolve(address);
+        let old = self.reach.look_up(address);
         self.reach.resolutions.insert(address, resolution);
-        let new = self.reach.resolve(address);
+        let new = self.reach.look_up(address);
         if old == new {
             return Ok(());
         }
         match &new {
-            Ok(hop) => info!("{address} is reached at {}", hop.destination_mac),
+            Ok((hop, _)) => info!("{address} is reached at {}", hop.destination_mac),
             Err(problem) => warn!("{address} is unreachable: {problem}"),
         }
         let mut image = self.image.clone();
-        image.set_next_hops(&self.desired, |_, backend| {
-            self.reach.next_hop(backend.address)
+        image.set_next_hops(&self.desired, |service, backend| {
+            self.reach.next_hop(service, backend)
         })?;
         self.plane.write_next_hops(&self.image, &image)?;
         self.image = image;
@@ -182,7 +194,7 @@ impl Instance {
         share: f64,
     ) -> Result<BackendStatus, EngineError> {
         let counters = self.plane.backend_counters(index)?;
-        let resolved = self.reach.resolve(backend.address);
+        let resolved = self.reach.resolve(service, backend);
         let hop = resolved.as_ref().ok();
         let port = service
             .backend_port(backend)

@@ -35,7 +35,12 @@ pub fn targets(desired: &Desired) -> Vec<Target> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// Packets can be sent.
-    Resolved(NextHop),
+    Resolved {
+        /// How.
+        next_hop: NextHop,
+        /// The router in between; `None` if the target is on the link, or its MAC was given.
+        gateway: Option<IpAddr>,
+    },
     /// They cannot, for this reason.
     Unresolved(Reason),
 }
@@ -45,7 +50,7 @@ impl Resolution {
     #[must_use]
     pub fn next_hop(&self) -> Option<&NextHop> {
         match self {
-            Self::Resolved(next_hop) => Some(next_hop),
+            Self::Resolved { next_hop, .. } => Some(next_hop),
             Self::Unresolved(_) => None,
         }
     }

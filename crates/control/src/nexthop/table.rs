@@ -255,7 +255,11 @@ impl Table {
         Some(match state.route.as_ref()? {
             Err(reason) => Resolution::Unresolved(reason.clone()),
             Ok(route) => match self.next_hop(address, state, route) {
-                Ok(next_hop) => Resolution::Resolved(next_hop),
+                Ok(next_hop) => Resolution::Resolved {
+                    next_hop,
+                    gateway: (state.mac.is_none() && route.next_hop != address)
+                        .then_some(route.next_hop),
+                },
                 Err(reason) => Resolution::Unresolved(reason),
             },
         })
@@ -287,6 +291,7 @@ impl Table {
             },
             source_address: route
                 .source_address
+                .filter(|source| !is_link_local(*source))
                 .ok_or_else(|| Reason::NoSourceAddress(interface()))?,
             mtu: route.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu)),
         })
@@ -314,6 +319,11 @@ impl Table {
             },
         })
     }
+}
+
+/// Whether answers to this address would end at the first router.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 /// [`CONFIRM`] plus a share of [`SPREAD`] that is always the same for one neighbour.

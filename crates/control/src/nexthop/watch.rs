@@ -20,12 +20,15 @@ use super::resolution::{Resolution, Target};
 use super::table::Table;
 
 /// What the kernel tells about by itself.
-const GROUPS: [MulticastGroup; 5] = [
+const GROUPS: [MulticastGroup; 8] = [
     MulticastGroup::Link,
     MulticastGroup::Neigh,
     MulticastGroup::Ipv4Ifaddr,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv6Rule,
 ];
 /// How often neighbours are looked through for those to ask for.
 const TICK: Duration = Duration::from_secs(1);
