@@ -52,6 +52,23 @@ pub(crate) fn ip(host: &Host, arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Datagrams that a host has put together from fragments, IPv4 and IPv6.
+pub(crate) fn put_together(host: &Host) -> [u64; 2] {
+    let read = |path| {
+        host.inside(|| std::fs::read_to_string(path))
+            .unwrap()
+            .unwrap()
+    };
+    let v4 = read("/proc/thread-self/net/snmp");
+    let mut lines = v4.lines().filter(|line| line.starts_with("Ip:"));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut fields = names.split_whitespace().zip(values.split_whitespace());
+    let (_, v4) = fields.find(|(name, _)| *name == "ReasmOKs").unwrap();
+    let v6 = read("/proc/thread-self/net/snmp6");
+    let v6 = v6.lines().find_map(|line| line.strip_prefix("Ip6ReasmOKs"));
+    [v4, v6.unwrap().trim()].map(|count| count.parse().unwrap())
+}
+
 /// A server in a host, on a thread; stops and is waited for when dropped.
 pub(crate) struct Server {
     interrupt: Interrupt,

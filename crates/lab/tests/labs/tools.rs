@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::support::{PORT, Server, ip};
+use crate::support::{PORT, Server, ip, put_together};
 use lab::fetch::{
     Datagram, FetchOptions, HoldOptions, Holding, Protocol, Target, download, fetch, hold, udp,
     upload,
@@ -231,23 +231,6 @@ fn large_datagrams_cross_in_fragments_and_come_back_whole() {
     // Three sizes, two kinds, twenty of each.
     let whole = put_together(&lab.host("h3").unwrap());
     assert_eq!(whole, [120, 120]);
-}
-
-/// Datagrams that a host has put together from fragments, IPv4 and IPv6.
-fn put_together(host: &Host) -> [u64; 2] {
-    let read = |path| {
-        host.inside(|| std::fs::read_to_string(path))
-            .unwrap()
-            .unwrap()
-    };
-    let v4 = read("/proc/thread-self/net/snmp");
-    let mut lines = v4.lines().filter(|line| line.starts_with("Ip:"));
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let mut fields = names.split_whitespace().zip(values.split_whitespace());
-    let (_, v4) = fields.find(|(name, _)| *name == "ReasmOKs").unwrap();
-    let v6 = read("/proc/thread-self/net/snmp6");
-    let v6 = v6.lines().find_map(|line| line.strip_prefix("Ip6ReasmOKs"));
-    [v4, v6.unwrap().trim()].map(|count| count.parse().unwrap())
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{PASS, PORT, Server, ip, reaches, up};
-use lab::fetch::{FetchOptions, Summary, Target, fetch, udp};
+use crate::support::{PASS, PORT, Server, ip, put_together, reaches, up};
+use lab::fetch::{Datagram, FetchOptions, Summary, Target, fetch, udp};
 use lab::topology::{ALL, CROWD, HostSpec, L2DSR, ROUTED, Role, TUNNEL, TUTORIAL};
 use lab::{Blueprint, Lab};
 
@@ -172,6 +172,51 @@ fn a_network_with_a_smaller_mtu_is_found_out() {
     for name in ["c1", "lb"] {
         for address in TUNNEL.host("h2").unwrap().addresses() {
             learns_mtu(&lab, name, (address, 9).into(), 1400);
+        }
+    }
+}
+
+#[test]
+fn networks_with_a_larger_mtu_carry_what_a_tunnel_adds() {
+    let lab = Blueprint::new(&TUNNEL, Some("jumbo"))
+        .unwrap()
+        .mtu("front", 1600)
+        .and_then(|blueprint| blueprint.mtu("backends", 1600))
+        .unwrap()
+        .pass_object(PASS)
+        .up()
+        .unwrap();
+    let backend = lab.host("h2").unwrap();
+    let _server = Server::start(&backend);
+    for address in TUNNEL.host("h2").unwrap().addresses() {
+        let options = FetchOptions {
+            requests: 10,
+            datagram: Datagram::Hashed(1600 - 40 - 8),
+            ..FetchOptions::new(Target::root((address, PORT).into()))
+        };
+        let balancer = lab.host("lb").unwrap();
+        let summary = balancer.inside(|| udp(&options)).unwrap().unwrap().summary;
+        assert_eq!(summary.answered, 10, "{address}: {summary}");
+    }
+    assert_eq!(put_together(&backend), [0, 0], "fragments came");
+}
+
+#[test]
+fn the_backends_of_a_tunnel_can_run_an_xdp_program() {
+    let lab = up(&TUNNEL, "xdp");
+    let object = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/labs/pass.o");
+    for backend in TUNNEL.with_role(Role::Backend) {
+        let host = lab.host(backend.name).unwrap();
+        ip(
+            &host,
+            &format!("link set dev eth0 xdpdrv object {object} program pass"),
+        );
+        let _server = Server::start(&host);
+        for address in backend.addresses() {
+            // From the host whose packets come with no checksum yet, too.
+            for from in ["c1", "lb"] {
+                assert_eq!(who_answers(&lab, from, address), [backend.name; 2]);
+            }
         }
     }
 }
