@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Say whether a config file is valid, and everything that is wrong with it
     Check(Check),
+    /// Have a running instance read its config file again; all of it is applied, or nothing
+    Reload(Reload),
     /// Show services, backends, counters and reasons of a running instance
     Status(Status),
     /// Say what would be done with a packet, and why
@@ -80,6 +82,13 @@ pub(crate) struct Check {
     /// Config file (docs/config.md)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// Name of the instance; default: that of the network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(run) => commands::run::run(run),
         Command::Check(check) => commands::check::check(&check),
+        Command::Reload(reload) => commands::reload::reload(&reload),
         Command::Status(status) => commands::status::status(&status),
         Command::Explain(explain) => commands::replay::explain(explain),
         Command::Replay(replay) => commands::replay::replay(replay),

@@ -8,20 +8,28 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::instance::{Instance, MAX_NAME, SOCKET_DIRECTORY, is_valid, lock, running, socket_path};
-use crate::status::Status;
+use crate::instance::{
+    Instance, MAX_NAME, ReloadError, ReloadRequest, SOCKET_DIRECTORY, is_valid, lock, running,
+    socket_path,
+};
+use crate::status::{Reloaded, Status};
 
 /// Largest answer that a client reads.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// What an answer says that is about the request, not the instance.
+const REFUSED: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 
 /// What can go wrong on the socket.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +63,9 @@ pub enum ApiError {
         /// Its socket.
         path: PathBuf,
     },
+    /// It was asked for something it will not do.
+    #[error("{0}")]
+    Refused(String),
     /// The answer was not one.
     #[error("instance {name} gave no proper answer: {problem}")]
     Answer {
@@ -146,10 +157,19 @@ fn valid_path(name: &str) -> Result<PathBuf, ApiError> {
 ///
 /// # Errors
 /// The socket failed.
-pub async fn serve(listener: Listener, instance: Arc<Mutex<Instance>>) -> Result<(), ApiError> {
+pub(crate) async fn serve(
+    listener: Listener,
+    instance: Arc<Mutex<Instance>>,
+    reload: mpsc::Sender<ReloadRequest>,
+) -> Result<(), ApiError> {
     let router = Router::new()
         .route("/v1/status", get(status))
-        .with_state(instance);
+        .with_state(instance)
+        .merge(
+            Router::new()
+                .route("/v1/reload", post(self::reload))
+                .with_state(reload),
+        );
     let path = listener.path.clone();
     axum::serve(listener, router)
         .await
@@ -176,19 +196,48 @@ async fn status(State(instance): State<Arc<Mutex<Instance>>>) -> Response {
     }
 }
 
+async fn reload(State(reload): State<mpsc::Sender<ReloadRequest>>) -> Response {
+    let (request, answer) = oneshot::channel();
+    // The instance may be stopping; then nobody will answer.
+    let _ = reload.send(request).await;
+    match answer.await {
+        Ok(Ok(reloaded)) => Json(reloaded).into_response(),
+        Ok(Err(problem)) => {
+            let status = match problem {
+                ReloadError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                ReloadError::NoFile | ReloadError::Config(_) | ReloadError::Restart(_) => REFUSED,
+            };
+            (status, problem.to_string()).into_response()
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response(),
+    }
+}
+
 /// Asks a running instance for its status.
 ///
 /// # Errors
 /// It is not running, or does not answer properly.
 pub async fn fetch_status(name: &str) -> Result<Status, ApiError> {
-    let body = fetch(name, "/v1/status").await?;
+    ask(name, Method::GET, "/v1/status").await
+}
+
+/// Has a running instance read its configuration again.
+///
+/// # Errors
+/// It is not running, does not answer properly, or keeps the configuration it has.
+pub async fn request_reload(name: &str) -> Result<Reloaded, ApiError> {
+    ask(name, Method::POST, "/v1/reload").await
+}
+
+async fn ask<T: DeserializeOwned>(name: &str, method: Method, uri: &str) -> Result<T, ApiError> {
+    let body = fetch(name, method, uri).await?;
     serde_json::from_slice(&body).map_err(|error| ApiError::Answer {
         name: name.into(),
         problem: error.to_string(),
     })
 }
 
-async fn fetch(name: &str, uri: &str) -> Result<Bytes, ApiError> {
+async fn fetch(name: &str, method: Method, uri: &str) -> Result<Bytes, ApiError> {
     let path = valid_path(name)?;
     let stream = UnixStream::connect(&path)
         .await
@@ -207,7 +256,9 @@ async fn fetch(name: &str, uri: &str) -> Result<Bytes, ApiError> {
         .await
         .map_err(|error| answer(error.to_string()))?;
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(uri)
+    let request = hyper::Request::builder()
+        .method(method)
+        .uri(uri)
         .header(hyper::header::HOST, "evenkeel")
         .body(Empty::<Bytes>::new())
         .map_err(|error| answer(error.to_string()))?;
@@ -222,11 +273,12 @@ async fn fetch(name: &str, uri: &str) -> Result<Bytes, ApiError> {
         .map_err(|error| answer(error.to_string()))?
         .to_bytes();
     connection.abort();
+    let text = || String::from_utf8_lossy(&body);
+    if status == REFUSED {
+        return Err(ApiError::Refused(text().into()));
+    }
     if !status.is_success() {
-        return Err(answer(format!(
-            "{status}: {}",
-            String::from_utf8_lossy(&body)
-        )));
+        return Err(answer(format!("{status}: {}", text())));
     }
     Ok(body)
 }

@@ -2,6 +2,7 @@
 //! Fields may be added; those that are here keep their meaning.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -96,4 +97,25 @@ pub struct FlowStatus {
     pub half_open: u64,
     /// How many fit before the oldest give way.
     pub half_open_limit: u64,
+}
+
+/// What a reload did: the answer to `POST /v1/reload`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Services of the configuration that is in force now.
+    pub services: usize,
+    /// Their backends.
+    pub backends: usize,
+    /// What is worth a second look, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Display for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "reloaded: services: {}, backends: {}",
+            self.services, self.backends
+        )
+    }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod lab;
+pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod run;
 mod source;

@@ -10,7 +10,7 @@ use control::instance::{self, RunOptions, default_name};
 use engine::dataplane::AttachMode;
 use tracing_subscriber::EnvFilter;
 
-use super::source::{desired, warn};
+use super::source::{desired, origin, warn};
 use crate::arguments::{Run, Xdp};
 
 pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
@@ -32,6 +32,7 @@ pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
         .with_target(false)
         .init();
     let options = RunOptions {
+        origin: origin(&arguments.source, &arguments.interfaces),
         desired: checked.desired,
         mode: match arguments.xdp {
             Xdp::Auto => AttachMode::Auto,

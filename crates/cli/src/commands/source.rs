@@ -1,26 +1,28 @@
 //! Services from a file or from flags.
 
 use anyhow::{Result, bail};
-use control::config::{self, Checked, FlagInput};
+use control::config::{self, Checked, FlagInput, Origin};
 
 use crate::arguments::Source;
 
+/// The config file, if the services come from one; interfaces of the command line replace its own.
+pub(crate) fn origin(source: &Source, interfaces: &[String]) -> Option<Origin> {
+    source.config.as_ref().map(|file| Origin {
+        file: file.clone(),
+        interfaces: interfaces.to_vec(),
+    })
+}
+
 /// The configuration, with its warnings told on standard error.
 pub(crate) fn desired(source: &Source, interfaces: &[String]) -> Result<Checked> {
-    let checked = match (&source.config, &source.service) {
-        (Some(_), _) if source.mode.is_some() => {
+    let checked = match origin(source, interfaces) {
+        Some(_) if source.mode.is_some() => {
             bail!("--mode goes with --service; in a config file each service has its `mode`")
         }
-        (Some(file), _) => {
-            let mut checked = config::load(file)?;
-            if !interfaces.is_empty() {
-                checked.desired.interfaces = interfaces.to_vec();
-            }
-            checked
-        }
-        (None, service) => config::from_flags(FlagInput {
+        Some(origin) => origin.read()?,
+        None => config::from_flags(FlagInput {
             interfaces,
-            service: service.as_deref().unwrap_or_default(),
+            service: source.service.as_deref().unwrap_or_default(),
             mode: source.mode.as_deref(),
             backends: &source.backend,
             weights: &source.weight,

@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod host;
 mod limits;
+mod origin;
 mod problem;
 mod raw;
 mod reader;
@@ -27,6 +28,7 @@ pub use limits::{
     MAX_QUIC_SERVERS, MAX_RATE, MAX_RING_SLOTS, MAX_SERVICES, MAX_TIMEOUT, MAX_TRANSITION_WINDOW,
     MAX_WEIGHT, MIN_NAT_PORT, MIN_RING_SLOTS,
 };
+pub use origin::Origin;
 pub use problem::{ConfigError, Problem, Problems};
 
 use engine::desired::Desired;

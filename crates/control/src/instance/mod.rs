@@ -2,13 +2,16 @@
 //!
 //! - `name`: which instance this is, and where its socket lies.
 //! - `start`: everything up to the moment packets flow.
+//! - `reload`: the configuration read again while they do.
 //! - `state`: what is running, and its status.
 
 mod name;
+mod reload;
 mod start;
 mod state;
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,14 +19,19 @@ use engine::EngineError;
 use engine::dataplane::AttachMode;
 use engine::desired::Desired;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::api::{self, ApiError};
+use crate::config::Origin;
 use crate::nexthop::{InterfaceError, NextHopError, NextHops, Resolution, Target, targets};
 
 pub(crate) use name::{MAX_NAME, is_valid};
 pub use name::{SOCKET_DIRECTORY, default_name, running, socket_path};
+pub use reload::ReloadError;
+pub(crate) use reload::ReloadRequest;
 pub use state::Instance;
 
 /// Time between two sweeps of the flow tables.
@@ -34,6 +42,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 pub struct RunOptions {
     /// Services, backends, interfaces.
     pub desired: Desired,
+    /// Where to read it again; `None`: it came from flags, and stays as it is.
+    pub origin: Option<Origin>,
     /// How to attach.
     pub mode: AttachMode,
     /// Name of the instance.
@@ -86,55 +96,91 @@ pub enum RunError {
     Io(#[from] std::io::Error),
 }
 
-/// Runs until SIGINT or SIGTERM; then detaches and leaves nothing behind. What was done is
-/// written to `out`; its last line before packets flow starts with `ready`.
+/// Runs until SIGINT or SIGTERM; then detaches and leaves nothing behind. SIGHUP has the
+/// configuration read again. What was done is written to `out`; its last line before packets flow
+/// starts with `ready`.
 ///
 /// # Errors
 /// See [`RunError`]. After an error, too, nothing is left behind.
 pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let listener = api::listen(&options.name)?;
+    let origin = options.origin.clone();
     let targets = targets(&options.desired);
-    let (instance, mut next_hops) = start::start(options).await?;
+    let (instance, next_hops) = start::start(options).await?;
     start::describe(&instance, out)?;
-    let instance = Arc::new(Mutex::new(instance));
-    let server = api::serve(listener, Arc::clone(&instance));
-    tokio::pin!(server);
+    let mut running = Running {
+        instance: Arc::new(Mutex::new(instance)),
+        next_hops,
+        targets,
+        origin,
+    };
+    let (reload, mut reloads) = mpsc::channel(1);
+    let server = api::serve(listener, Arc::clone(&running.instance), reload);
+    // A task of its own, so that it answers while a reload waits for neighbours.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(server);
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let result = loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            result = &mut server => result?,
-            _ = sweep.tick() => lock(&instance).sweep()?,
-            changed = follow(&mut next_hops, &targets) => {
-                for (address, resolution) in changed? {
-                    lock(&instance).follow(address, resolution)?;
+            _ = interrupt.recv() => break Ok(()),
+            _ = terminate.recv() => break Ok(()),
+            // Without a file to read again it means what it does to any foreground process.
+            _ = hangup.recv() => match running.origin {
+                Some(_) => running.reload(None).await,
+                None => break Ok(()),
+            },
+            Some(asked_by) = reloads.recv() => running.reload(Some(asked_by)).await,
+            Some(ended) = tasks.join_next() => break match ended {
+                Ok(result) => result.map_err(RunError::from),
+                Err(panic) => Err(std::io::Error::other(panic).into()),
+            },
+            _ = sweep.tick() => lock(&running.instance).sweep()?,
+            changed = running.changes() => running.follow(changed?)?,
+        }
+    };
+    info!("stopping");
+    tasks.shutdown().await;
+    lock(&running.instance).stop()?;
+    writeln!(out, "stopped: detached from every interface")?;
+    result
+}
+
+/// A running instance and what it follows.
+struct Running {
+    instance: Arc<Mutex<Instance>>,
+    next_hops: NextHops,
+    /// What `next_hops` follows.
+    targets: Vec<Target>,
+    origin: Option<Origin>,
+}
+
+type Changes = Vec<(IpAddr, Resolution)>;
+
+impl Running {
+    /// Next hops that changed. If the kernel can no longer be followed, packets still flow: say so
+    /// and watch anew.
+    async fn changes(&mut self) -> Result<Changes, RunError> {
+        loop {
+            match self.next_hops.changes().await {
+                Ok(changes) => return Ok(changes),
+                Err(error) => {
+                    warn!("{error}; starting again");
+                    self.next_hops = NextHops::start(self.targets.clone()).await?;
                 }
             }
         }
     }
-    info!("stopping");
-    lock(&instance).stop()?;
-    writeln!(out, "stopped: detached from every interface")?;
-    Ok(())
-}
 
-type Changes = Vec<(std::net::IpAddr, Resolution)>;
-
-/// Next hops that changed. If the kernel can no longer be followed, packets still flow: say so
-/// and watch anew.
-async fn follow(next_hops: &mut NextHops, targets: &[Target]) -> Result<Changes, RunError> {
-    loop {
-        match next_hops.changes().await {
-            Ok(changes) => return Ok(changes),
-            Err(error) => {
-                warn!("{error}; starting again");
-                *next_hops = NextHops::start(targets.to_vec()).await?;
-            }
+    fn follow(&self, changes: Changes) -> Result<(), RunError> {
+        let mut instance = lock(&self.instance);
+        for (address, resolution) in changes {
+            instance.follow(address, resolution)?;
         }
+        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use super::{RunError, RunOptions};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
 
 /// How long to wait for neighbours to answer before going on without them.
-const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Looks at the interfaces, finds the next hops, loads, fills and attaches. On an error whatever
 /// was attached is detached again, because the links go with the data plane.

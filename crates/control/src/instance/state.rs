@@ -13,8 +13,8 @@ use engine::image::{self, Image};
 use engine::sweep::{Ages, sweep};
 use tracing::{debug, info, warn};
 
-use crate::nexthop::{Interface, Resolution};
-use crate::status::{BackendStatus, FlowStatus, InterfaceStatus, ServiceStatus, Status};
+use crate::nexthop::{Interface, Resolution, Target, targets};
+use crate::status::{BackendStatus, FlowStatus, InterfaceStatus, Reloaded, ServiceStatus, Status};
 
 /// An interface with the program on it.
 #[derive(Debug)]
@@ -114,6 +114,40 @@ impl Instance {
         self.plane.write_next_hops(&self.image, &image)?;
         self.image = image;
         Ok(())
+    }
+
+    /// What has to be reached.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        targets(&self.desired)
+    }
+
+    /// Makes another configuration the one in force. On an error nothing has changed.
+    pub(super) fn apply(
+        &mut self,
+        desired: Desired,
+        resolutions: BTreeMap<IpAddr, Resolution>,
+    ) -> Result<Reloaded, EngineError> {
+        let ages = Ages::of(&desired.timeouts)?;
+        let before = std::mem::replace(&mut self.reach.resolutions, resolutions);
+        let image = Image::build(&desired, |service, backend| {
+            self.reach.next_hop(service, backend)
+        });
+        if let Err(error) = image.and_then(|image| {
+            self.plane.write(&image)?;
+            self.image = image;
+            Ok(())
+        }) {
+            self.reach.resolutions = before;
+            return Err(error);
+        }
+        self.ages = ages;
+        self.desired = desired;
+        let services = &self.desired.services;
+        Ok(Reloaded {
+            services: services.len(),
+            backends: services.iter().map(|s| s.backends.len()).sum(),
+            warnings: Vec::new(),
+        })
     }
 
     /// Lets go of flows that are over.

@@ -1,0 +1,125 @@
+//! The configuration read again while packets flow.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails it"
+)]
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use evenkeel_tests::support::{Finished, PATIENCE, Scene, eventually};
+use lab::fetch::{FetchOptions, fetch};
+use lab::topology::TUTORIAL;
+use nix::sys::signal::Signal;
+
+/// A configuration with these backends, and more behind it.
+fn config(backends: &str, rest: &str) -> String {
+    format!(
+        "interfaces = [\"veth6\"]\n[[service]]\naddress = \"tcp://10.0.0.10:8000\"\n\
+         backends = [{backends}]\n{rest}"
+    )
+}
+
+/// Another text for the file that the balancer was started with.
+fn rewrite(scene: &Scene, text: &str) {
+    let _same_path = scene.folder().write("config.toml", text);
+}
+
+/// How often each server answered twenty requests.
+fn answers(scene: &Scene) -> BTreeMap<String, usize> {
+    let options = FetchOptions {
+        requests: 20,
+        concurrency: 4,
+        ..FetchOptions::new(scene.target())
+    };
+    let report = scene.host("client").inside(|| fetch(&options)).unwrap();
+    let summary = report.unwrap().summary;
+    assert_eq!(summary.answered, 20, "{summary}");
+    summary.by_server
+}
+
+fn servers(scene: &Scene) -> Vec<String> {
+    answers(scene).into_keys().collect()
+}
+
+#[test]
+fn backends_and_services_change() {
+    let mut scene = Scene::new(&TUTORIAL, "reload");
+    scene.run_config(&config("\"10.0.0.2\"", ""), "auto");
+    assert_eq!(servers(&scene), ["h2"]);
+
+    rewrite(&scene, &config("\"10.0.0.3\"", ""));
+    let Finished {
+        code,
+        stdout,
+        stderr,
+    } = scene.command("reload");
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.starts_with("reloaded: "), "{stdout}");
+    assert_eq!(servers(&scene), ["h3"]);
+
+    let second = "[[service]]\naddress = \"tcp://10.0.0.10:8001\"\n\
+                  backends = [\"10.0.0.2:8000\"]\n";
+    rewrite(&scene, &config("\"10.0.0.2\", \"10.0.0.3\"", second));
+    scene.balancer().signal(Signal::SIGHUP).unwrap();
+    eventually("two services", PATIENCE, || {
+        (scene.status().services.len() == 2).then_some(())
+    });
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let mut scene = Scene::new(&TUTORIAL, "badfile");
+    let good = config("\"10.0.0.2\"", "");
+    scene.run_config(&good, "auto");
+    let refused = |scene: &Scene, text: &str, expected: &str| {
+        rewrite(scene, text);
+        let finished = scene.command("reload");
+        assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+        assert!(finished.stderr.contains(expected), "{}", finished.stderr);
+        assert!(finished.stderr.contains("nothing was changed"));
+        assert_eq!(servers(scene), ["h2"]);
+    };
+    refused(
+        &scene,
+        &config("\"10.0.0.3:port\"", ""),
+        "4 | backends = [\"10.0.0.3:port\"]\n  |                       ^^^^ expected a port",
+    );
+    refused(
+        &scene,
+        &config("\"10.0.0.3\"", "[limits]\nflows = 5\n"),
+        "[limits] flows: 262144 is running, 5 is in the file",
+    );
+    refused(
+        &scene,
+        &config("\"10.0.0.3\"", "").replace("veth6", "lo"),
+        "interfaces: veth6 is running, lo is in the file",
+    );
+    let log = scene.balancer().output();
+    assert!(log.contains("the configuration was not reloaded"), "{log}");
+    assert!(log.contains("^^^^ expected a port"), "{log}");
+
+    rewrite(&scene, &good);
+    assert_eq!(scene.command("reload").code, Some(0));
+    assert_eq!(servers(&scene), ["h2"]);
+}
+
+#[test]
+fn without_a_file_there_is_nothing_to_reload() {
+    let mut scene = Scene::new(&TUTORIAL, "nofile");
+    scene.run("veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --mode nat");
+    let refused = scene.command("reload");
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("started with --service"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(servers(&scene), ["h2"]);
+    let balancer = scene.balancer();
+    balancer.signal(Signal::SIGHUP).unwrap();
+    let ended = balancer.wait(PATIENCE).unwrap().expect("an end");
+    assert!(ended.success(), "{ended}");
+}
