@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use control::replay::ProbeEndpoint;
 
 /// A layer-4 load balancer with an XDP data plane.
 #[derive(Debug, Parser)]
@@ -102,16 +103,16 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("transport").args(["tcp", "udp"]))]
+#[command(group = ArgGroup::new("transport").args(["tcp", "udp", "echo"]))]
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) source: Source,
-    /// Sender of the packet
+    /// Sender of the packet; IPv6 as [ADDRESS]:PORT
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) from: SocketAddr,
+    pub(crate) from: ProbeEndpoint,
     /// Receiver of the packet
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) to: SocketAddr,
+    pub(crate) to: ProbeEndpoint,
     /// A TCP packet with these flags (the default, with syn)
     #[arg(
         long,
@@ -123,6 +124,12 @@ pub(crate) struct Explain {
     /// A UDP packet
     #[arg(long)]
     pub(crate) udp: bool,
+    /// An ICMP echo request (a ping), which has no ports
+    #[arg(long)]
+    pub(crate) echo: bool,
+    /// Bytes behind the headers
+    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=9000))]
+    pub(crate) payload: u16,
 }
 
 #[derive(Debug, Args)]

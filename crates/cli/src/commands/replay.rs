@@ -57,8 +57,11 @@ pub(crate) fn explain(arguments: Explain) -> Result<ExitCode> {
     let probe = Probe {
         from: arguments.from,
         to: arguments.to,
+        payload: arguments.payload,
         transport: if arguments.udp {
             ProbeTransport::Udp
+        } else if arguments.echo {
+            ProbeTransport::Echo
         } else {
             ProbeTransport::Tcp(arguments.tcp)
         },

@@ -4,10 +4,12 @@
 //! - `capture`: pcap and pcapng in, pcap out.
 //! - `stand_in`: the next hops that a host would ask the kernel for.
 //! - `trial`: one frame, one [`Record`].
-//! - `explain`: one packet in words.
+//! - `explain`: one packet, and what became of it.
+//! - `packet`: frames in words.
 
 mod capture;
 mod explain;
+mod packet;
 mod stand_in;
 mod trial;
 
@@ -17,7 +19,7 @@ use engine::EngineError;
 use engine::desired::Desired;
 
 pub use capture::CaptureError;
-pub use explain::{Probe, ProbeTransport, explain};
+pub use explain::{Probe, ProbeEndpoint, ProbeTransport, explain};
 pub use trial::Record;
 
 use capture::{Reader, Writer};

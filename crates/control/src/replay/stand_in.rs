@@ -1,12 +1,14 @@
 //! What a host would ask the kernel, made up so that a replay gives the same everywhere:
 //!
-//! - a backend's MAC: the one in the config, else `02:00` and its IPv4 address;
+//! - a backend's MAC: the one in the config, else `02:00` and its IPv4 address, or the last four
+//!   bytes of its IPv6 address;
 //! - our own MAC: the destination of the capture's first frame, else `02:00:00:00:00:01`;
-//! - our `nat` address: the one in the config, else the service's own address (one-armed, as in
-//!   the tutorial);
+//! - our own address towards a backend (`nat`'s, a tunnel's): the one in the config, else the
+//!   service's own address (one-armed, as in the tutorial), of a prefix the first; towards a
+//!   backend of the other family 192.0.2.1 or 2001:db8::1;
 //! - the way to every backend: the interface that the packets come in by, MTU 1500.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use engine::desired::{Backend, Mac, NextHop, Service};
 
@@ -30,8 +32,16 @@ pub(super) fn next_hop(our_mac: Mac, service: &Service, backend: &Backend) -> Ne
         interface_index: INTERFACE,
         source_mac: our_mac,
         destination_mac: backend.mac.unwrap_or_else(|| mac_of(backend.address)),
-        source_address: service.id.address.address(),
+        source_address: source_address(service.id.address.address(), backend.address),
         mtu: 1500,
+    }
+}
+
+fn source_address(service: IpAddr, backend: IpAddr) -> IpAddr {
+    match (service, backend) {
+        (IpAddr::V4(_), IpAddr::V6(_)) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        (IpAddr::V6(_), IpAddr::V4(_)) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        _ => service,
     }
 }
 

@@ -1,16 +1,15 @@
 //! One frame through the loaded program.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use abi::reason::{Action, Reason};
 use engine::EngineError;
 use engine::dataplane::DataPlane;
 use engine::desired::{Desired, Mac};
 use engine::image::{self, Image};
-use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use serde::Serialize;
 
-use super::stand_in;
+use super::{packet, stand_in};
 
 /// Shortest frame that `BPF_PROG_TEST_RUN` takes: an Ethernet header.
 const MIN_FRAME: usize = 14;
@@ -27,7 +26,10 @@ pub struct Record {
     pub reason: &'static str,
     /// The service the packet belongs to, as `tcp://10.0.0.10:8000`.
     pub service: Option<String>,
-    /// The backend it went to or came from, as `10.0.0.2:8000`.
+    /// The service's forwarding mode.
+    pub mode: Option<String>,
+    /// The backend it went to or came from, as `10.0.0.2:8000`, or `10.0.0.2:*` if the service is
+    /// of every port and the packet tells none (a fragment, an ICMP error).
     pub backend: Option<String>,
     /// Length in bytes of the frame that comes out; 0 if none does.
     pub out_len: usize,
@@ -79,6 +81,7 @@ impl Trial {
             action: "pass",
             reason: Reason::Truncated.name(),
             service: None,
+            mode: None,
             backend: None,
             out_len: frame.len(),
         };
@@ -102,10 +105,9 @@ impl Trial {
         let place = self.backends.get(report.backend as usize).copied();
         let service = self.desired.services.get(report.service as usize);
         record.service = service.map(|service| service.id.to_string());
-        // A reply's frame shows the backend before the rewrite, any other after it.
+        record.mode = service.map(|service| service.mode.to_string());
         let is_reply = reason == Reason::Replied;
-        let shown = if is_reply { frame } else { &outcome.frame };
-        record.backend = place.and_then(|place| self.backend_name(place, shown, is_reply));
+        record.backend = place.and_then(|place| self.backend_name(place, frame, is_reply));
         let comes_out = reason.action() != Action::Drop;
         record.out_len = if comes_out { outcome.frame.len() } else { 0 };
         Ok(Outcome {
@@ -115,38 +117,21 @@ impl Trial {
         })
     }
 
-    /// `ADDRESS:PORT`; the port is the frame's if the backend serves whatever was asked for.
-    fn backend_name(&self, place: (usize, usize), frame: &[u8], as_source: bool) -> Option<String> {
+    /// `ADDRESS:PORT`. A service of every port never changes it, so it is the one that the frame
+    /// came with: the source's of a reply, else the destination's.
+    fn backend_name(&self, place: (usize, usize), frame: &[u8], is_reply: bool) -> Option<String> {
         let service = self.desired.services.get(place.0)?;
         let backend = service.backends.get(place.1)?;
-        let port = service.backend_port(backend).or_else(|| {
-            let (source, destination) = ports(frame)?;
-            Some(if as_source { source } else { destination })
-        })?;
-        Some(SocketAddr::new(backend.address, port).to_string())
+        let asked = || {
+            let (source, destination) = packet::ports(frame)?;
+            Some(if is_reply { source } else { destination })
+        };
+        Some(match service.backend_port(backend).or_else(asked) {
+            Some(port) => SocketAddr::new(backend.address, port).to_string(),
+            None => match backend.address {
+                IpAddr::V4(address) => format!("{address}:*"),
+                IpAddr::V6(address) => format!("[{address}]:*"),
+            },
+        })
     }
-}
-
-/// Source and destination port of a frame.
-fn ports(frame: &[u8]) -> Option<(u16, u16)> {
-    match LaxSlicedPacket::from_ethernet(frame).ok()?.transport? {
-        TransportSlice::Tcp(tcp) => Some((tcp.source_port(), tcp.destination_port())),
-        TransportSlice::Udp(udp) => Some((udp.source_port(), udp.destination_port())),
-        _ => None,
-    }
-}
-
-/// Source, destination and hops left of an IPv4 frame, for the reader of `explain`.
-pub(super) fn endpoints(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, u8)> {
-    let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
-    let (source, destination) = ports(frame)?;
-    let Some(LaxNetSlice::Ipv4(ip)) = packet.net else {
-        return None;
-    };
-    let header = ip.header();
-    Some((
-        (header.source_addr(), source).into(),
-        (header.destination_addr(), destination).into(),
-        header.ttl(),
-    ))
 }
