@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
-use engine::desired::{Desired, Protocol, ServiceId, ServicePort};
+use engine::desired::{Desired, ForwardingMode, Protocol, Service, ServiceId, ServicePort};
 
 /// A port that a program of this host waits at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,10 @@ impl Host {
     }
 
     fn nat_range_warning(&self, desired: &Desired) -> Option<String> {
+        let is_nat = |service: &Service| service.mode == ForwardingMode::Nat;
+        if !desired.services.iter().any(is_nat) {
+            return None;
+        }
         let own = self.ephemeral_ports.as_ref()?;
         let (first, last) = (desired.nat.first_port, desired.nat.last_port);
         if last < *own.start() || *own.end() < first {

@@ -59,9 +59,7 @@ fn port_ranges_are_read_from_procfs() {
 fn desired(services: &[&str], nat: &str) -> Desired {
     let services: String = services
         .iter()
-        .map(|id| {
-            format!("[[service]]\naddress = \"{id}\"\nmode = \"ipip\"\nbackends = [\"10.0.0.2\"]\n")
-        })
+        .map(|id| format!("[[service]]\naddress = \"{id}\"\nbackends = [\"10.9.0.2\"]\n"))
         .collect();
     parse("lb.toml", &format!("{services}[nat]\nports = \"{nat}\"\n"))
         .unwrap()
@@ -140,6 +138,9 @@ fn nat_ports_that_the_host_uses_itself_are_warned_about() {
     );
     assert_eq!(warnings("10240-32767"), [""; 0]);
     assert_eq!(warnings("61000-65535"), [""; 0]);
+    let mut without = desired(&["tcp://10.0.0.10:80"], "10240-40000");
+    without.services[0].mode = ForwardingMode::Ipip;
+    assert_eq!(host().warnings(&without), [""; 0]);
 }
 
 #[test]

@@ -251,3 +251,28 @@ fn a_refused_question_is_the_reason() {
     table.asked(key(2), Ok(()));
     assert_eq!(reason(&table), "waiting for 10.0.0.2 to answer on eth0");
 }
+
+#[test]
+fn a_router_in_between_is_told_unless_the_mac_is_given() {
+    let now = Instant::now();
+    let gateway = |given: Option<Mac>| {
+        let mut table = Table::default();
+        table.set_targets(&[Target {
+            address: ip(2),
+            mac: given,
+        }]);
+        let neighbours = vec![(key(1), Neighbour::Confirmed(mac(1)))];
+        table.resync(vec![(ETH0, link())], neighbours, now);
+        let route = Route {
+            next_hop: ip(1),
+            ..on_link(2)
+        };
+        table.set_route(ip(2), Ok(route), now);
+        match table.resolution(ip(2)) {
+            Some(Resolution::Resolved { gateway, .. }) => gateway,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(gateway(None), Some(ip(1)));
+    assert_eq!(gateway(Some(mac(2))), None);
+}
