@@ -1,31 +1,60 @@
 //! Backends by index.
 
 use wire::ethernet::Addresses;
-use wire::{Be16, Be32};
+use wire::{Be16, Be32, ipv6};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The next hop is known.
-pub const RESOLVED: u8 = 1 << 0;
+pub const RESOLVED: u16 = 1 << 0;
+/// It may have packets at all; without it, whatever led here is as if it were not there.
+pub const ALIVE: u16 = 1 << 1;
+/// It takes new flows: alive and not draining.
+pub const TAKES_NEW: u16 = 1 << 2;
+/// Its address and source are IPv6: of its packets, or of the outer header in mode `ipip` and `gue`.
+pub const IPV6: u16 = 1 << 3;
 
-/// An IPv6 address, or an IPv4 address in the first word and zeros.
+/// An IPv6 address, or an IPv4 address in the first four bytes and zeros.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone, Copy, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(transparent)]
-pub struct Address(pub [Be32; 4]);
+pub struct Address(ipv6::Address);
 
 impl Address {
     /// From an IPv4 address.
     #[must_use]
     pub const fn v4(address: Be32) -> Self {
-        Self([address, Be32::new(0), Be32::new(0), Be32::new(0)])
+        Self(ipv6::Address::from_raw(address.raw() as u64, 0))
+    }
+
+    /// From an IPv6 address.
+    #[must_use]
+    pub const fn v6(address: ipv6::Address) -> Self {
+        Self(address)
     }
 
     /// The IPv4 address in it.
     #[inline(always)]
     #[must_use]
     pub const fn as_v4(&self) -> Be32 {
-        self.0[0]
+        Be32::from_raw(self.0.raw().0 as u32)
+    }
+
+    /// The IPv6 address in it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn as_v6(&self) -> ipv6::Address {
+        self.0
+    }
+}
+
+impl core::fmt::Debug for Address {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (first, second) = self.0.raw();
+        if second == 0 && first >> 32 == 0 {
+            return write!(f, "{}", core::net::Ipv4Addr::from(self.as_v4().get()));
+        }
+        write!(f, "{:?}", self.0)
     }
 }
 
@@ -84,18 +113,22 @@ impl core::fmt::Debug for Link {
 pub struct Backend {
     /// Its address.
     pub address: Address,
-    /// `nat` mode: the instance's source address towards it.
-    pub nat_source: Address,
+    /// The instance's source address towards it: of packets in mode `nat`, of the outer header in
+    /// `ipip` and `gue`.
+    pub source: Address,
     /// Next hop, valid if [`RESOLVED`] is set.
     pub link: Link,
-    /// Its port; 0: the port the client asked for.
+    /// Its port; 0: the port the client asked for. In mode `gue`: the outer UDP destination port.
     pub port: Be16,
     /// Largest IP packet on the way to it, in bytes.
     pub mtu: u16,
-    /// [`RESOLVED`].
-    pub flags: u8,
+    /// [`RESOLVED`], [`ALIVE`], [`TAKES_NEW`], [`IPV6`].
+    pub flags: u16,
+    /// Outer IPv4 header: the sum of its words that are the same in every packet, which are all but
+    /// traffic class, total length and identification.
+    pub outer_sum: u16,
     /// Zero.
-    pub reserved: [u8; 11],
+    pub reserved: u64,
 }
 
 const _: () = assert!(size_of::<Backend>() == 64);

@@ -21,6 +21,46 @@ pub struct Settings {
     pub first_port: u32,
     /// Number of ports in that range, at least 1.
     pub port_count: u32,
+    /// Which features some service uses: [`feature`] bits. What no bit asks for is deleted.
+    pub features: u32,
+    /// Hop limit of outer headers.
+    pub outer_ttl: u32,
+    /// Flows each CPU may enter in the exception table in one window ([`crate::pace`]).
+    pub exceptions_per_window: u32,
+    /// ICMP errors each CPU may send in one window.
+    pub icmp_errors_per_window: u32,
+}
+
+/// Bits of [`Settings::features`].
+pub mod feature {
+    /// Mode `nat`.
+    pub const NAT: u32 = 1 << 0;
+    /// Mode `dnat`.
+    pub const DNAT: u32 = 1 << 1;
+    /// Mode `l2-dsr`.
+    pub const L2_DSR: u32 = 1 << 2;
+    /// Mode `ipip`.
+    pub const IPIP: u32 = 1 << 3;
+    /// Mode `gue`.
+    pub const GUE: u32 = 1 << 4;
+    /// Services with an IPv4 address.
+    pub const IPV4: u32 = 1 << 5;
+    /// Services with an IPv6 address.
+    pub const IPV6: u32 = 1 << 6;
+    /// Services of a prefix.
+    pub const PREFIX: u32 = 1 << 7;
+    /// Services with connection-ID routing.
+    pub const QUIC: u32 = 1 << 8;
+    /// The lowest bits of the outer source address carry the flow's hash.
+    pub const OUTER_ENTROPY: u32 = 1 << 9;
+    /// Backends whose outer header is IPv4.
+    pub const OUTER_V4: u32 = 1 << 10;
+    /// Backends whose outer header is IPv6.
+    pub const OUTER_V6: u32 = 1 << 11;
+    /// Echo requests to VIPs are answered.
+    pub const ECHO: u32 = 1 << 12;
+    /// All of them.
+    pub const ALL: u32 = (1 << 13) - 1;
 }
 
 /// Lives in a mmapped array; each word is read once per packet and written whole.
@@ -31,6 +71,8 @@ pub struct Settings {
 pub struct Control {
     /// The active copy of the IPv4 directory.
     pub directory_v4: Active,
+    /// The active copy of the IPv6 directory.
+    pub directory_v6: Active,
 }
 
 impl Settings {

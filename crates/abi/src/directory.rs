@@ -3,7 +3,7 @@
 //! An array of buckets of one cache line. User space knows every key, so it picks the seed and
 //! the size so that no bucket overflows; a lookup is one array read and never a chain.
 
-use wire::{Be16, Be32};
+use wire::{Be16, Be32, ipv6};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A packet to this key is for the service in [`EntryV4::service`].
@@ -13,11 +13,46 @@ pub const NAT_SOURCE: u32 = 1 << 1;
 /// Some service has this address and protocol (on an any-port key).
 pub const VIP: u32 = 1 << 2;
 
+/// Echo requests to the address are answered (on a key of the family's ICMP, port 0).
+pub const ECHO: u32 = 1 << 3;
+/// A backend of mode `dnat` answers from here: its packets get the address of [`EntryV4::service`].
+pub const DNAT_BACKEND: u32 = 1 << 4;
+
 /// Entries in a bucket.
 pub const BUCKET_ENTRIES: usize = 4;
 
 /// Port of a key that stands for every port.
 pub const ANY_PORT: Be16 = Be16::new(0);
+
+/// Key of either family.
+pub trait DirectoryKey {
+    /// Address of the family.
+    type Address;
+    /// The key of a destination; `port` may be [`ANY_PORT`].
+    fn new(address: Self::Address, port: Be16, protocol: u8) -> Self;
+    /// The bucket of this key in a directory of `2^log2` buckets.
+    fn bucket(&self, seed: u32, log2: u8) -> u32;
+}
+
+/// Bucket of either family.
+pub trait Bucket {
+    /// Its key.
+    type Key;
+    /// What `key` leads to.
+    fn find(&self, key: &Self::Key) -> Option<Target>;
+}
+
+/// What a key leads to.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Target {
+    /// Index of the service, if [`SERVICE`] or [`DNAT_BACKEND`] is set.
+    pub service: u32,
+    /// [`SERVICE`], [`NAT_SOURCE`], ...
+    pub kind: u32,
+}
 
 /// Address, port and protocol in one comparable word; never 0, which marks a free entry.
 #[derive(
@@ -25,28 +60,6 @@ pub const ANY_PORT: Be16 = Be16::new(0);
 )]
 #[repr(transparent)]
 pub struct KeyV4(u64);
-
-impl KeyV4 {
-    /// The key of a destination; `port` may be [`ANY_PORT`].
-    #[inline(always)]
-    #[must_use]
-    pub const fn new(address: Be32, port: Be16, protocol: u8) -> Self {
-        Self(address.raw() as u64 | (port.raw() as u64) << 32 | (protocol as u64) << 48 | 1 << 56)
-    }
-
-    /// The bucket of this key in a directory of `2^log2` buckets.
-    #[inline(always)]
-    #[must_use]
-    pub const fn bucket(self, seed: u32, log2: u8) -> u32 {
-        // Two rounds of multiply and fold (the finalizer of MurmurHash3 with the seed mixed in).
-        let mut hash = self.0 ^ (seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-        hash ^= hash >> 32;
-        hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        // Two steps, because a shift by 64 (log2 = 0) is not defined.
-        (hash >> 1 >> (63 - (log2 & 63) as u32)) as u32
-    }
-}
 
 /// One key and what it leads to.
 #[derive(
@@ -56,10 +69,8 @@ impl KeyV4 {
 pub struct EntryV4 {
     /// The key, or 0.
     pub key: KeyV4,
-    /// Index of the service, if [`SERVICE`] is set.
-    pub service: u32,
-    /// [`SERVICE`], [`NAT_SOURCE`], [`VIP`].
-    pub kind: u32,
+    /// What it leads to.
+    pub target: Target,
 }
 
 /// A cache line of entries.
@@ -73,6 +84,115 @@ pub struct BucketV4 {
 }
 
 const _: () = assert!(size_of::<BucketV4>() == 64);
+
+/// Address, port and protocol of IPv6. The second part is never 0, which marks a free entry.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct KeyV6 {
+    address: ipv6::Address,
+    port_protocol: u64,
+}
+
+/// One key and what it leads to.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct EntryV6 {
+    /// The key, or 0.
+    pub key: KeyV6,
+    /// What it leads to.
+    pub target: Target,
+}
+
+/// Two adjacent cache lines of entries.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct BucketV6 {
+    /// In no particular order; free ones have key 0.
+    pub entries: [EntryV6; BUCKET_ENTRIES],
+}
+
+const _: () = assert!(size_of::<BucketV6>() == 128);
+
+/// The top `log2` bits of a hash.
+#[inline(always)]
+const fn top(hash: u64, log2: u8) -> u32 {
+    // Two steps, because a shift by 64 (log2 = 0) is not defined.
+    (hash >> 1 >> (63 - (log2 & 63) as u32)) as u32
+}
+
+impl DirectoryKey for KeyV4 {
+    type Address = Be32;
+
+    #[inline(always)]
+    fn new(address: Be32, port: Be16, protocol: u8) -> Self {
+        Self(
+            u64::from(address.raw())
+                | u64::from(port.raw()) << 32
+                | u64::from(protocol) << 48
+                | 1 << 56,
+        )
+    }
+
+    #[inline(always)]
+    fn bucket(&self, seed: u32, log2: u8) -> u32 {
+        // Two rounds of multiply and fold (the finalizer of MurmurHash3 with the seed mixed in).
+        let mut hash = self.0 ^ u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash ^= hash >> 32;
+        hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        top(hash, log2)
+    }
+}
+
+impl DirectoryKey for KeyV6 {
+    type Address = ipv6::Address;
+
+    #[inline(always)]
+    fn new(address: ipv6::Address, port: Be16, protocol: u8) -> Self {
+        Self {
+            address,
+            port_protocol: u64::from(port.raw()) | u64::from(protocol) << 16 | 1 << 24,
+        }
+    }
+
+    #[inline(always)]
+    fn bucket(&self, seed: u32, log2: u8) -> u32 {
+        let (first, second) = self.address.raw();
+        let mut hash = first ^ u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash = (hash ^ hash >> 32 ^ second).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        hash = (hash ^ hash >> 32 ^ self.port_protocol).wrapping_mul(0x9fb2_1c65_1e98_df25);
+        hash ^= hash >> 32;
+        hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        top(hash, log2)
+    }
+}
+
+impl Bucket for BucketV4 {
+    type Key = KeyV4;
+
+    #[inline(always)]
+    fn find(&self, key: &KeyV4) -> Option<Target> {
+        let entry = self.entries.iter().find(|entry| entry.key == *key)?;
+        Some(entry.target)
+    }
+}
+
+impl Bucket for BucketV6 {
+    type Key = KeyV6;
+
+    #[inline(always)]
+    fn find(&self, key: &KeyV6) -> Option<Target> {
+        let entry = self.entries.iter().find(|entry| entry.key == *key)?;
+        Some(entry.target)
+    }
+}
 
 /// Which copy of the directory is active: seed (bits 0 to 31), first bucket (32 to 55), log2 of
 /// the number of buckets (56 to 63). One word, so that a change is seen whole or not at all.
@@ -92,7 +212,7 @@ impl Active {
     /// Index of the bucket that would hold `key`.
     #[inline(always)]
     #[must_use]
-    pub const fn bucket(self, key: KeyV4) -> u32 {
+    pub fn bucket(self, key: &impl DirectoryKey) -> u32 {
         let first = (self.0 >> 32) as u32 & 0xff_ffff;
         first + key.bucket(self.0 as u32, (self.0 >> 56) as u8)
     }

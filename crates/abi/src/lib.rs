@@ -11,16 +11,23 @@
 pub mod backend;
 pub mod control;
 pub mod counters;
+pub mod decap;
 pub mod directory;
+pub mod exception;
+pub mod family;
 pub mod flow;
+pub mod hash;
 pub mod limits;
 pub mod maps;
+pub mod pace;
+pub mod prefix;
+pub mod quic;
 pub mod reason;
 pub mod service;
 pub mod slot;
 
 /// Version of everything in this crate. A running instance's maps are adopted only when equal.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// "No such index", in fields that hold the index of a service or a backend.
 pub const NO_INDEX: u32 = u32::MAX;

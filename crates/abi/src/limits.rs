@@ -16,3 +16,13 @@ pub const MAX_DIRECTORY_LOG2: u8 = 18;
 pub const MAX_INTERFACES: u32 = 64;
 /// Source ports tried for a new `nat` flow before it is given up.
 pub const PORT_CANDIDATES: u32 = 16;
+/// IPv6 extension headers that are walked over before the transport header.
+pub const MAX_EXTENSIONS: u32 = 4;
+/// First fragments remembered, for each family. The oldest give way.
+pub const MAX_FRAGMENTS: u32 = 8_192;
+/// Prefix services, for each family.
+pub const MAX_PREFIXES: u32 = 4_096;
+/// QUIC server ids, over all services.
+pub const MAX_QUIC_SERVERS: u32 = 65_536;
+/// Addresses in each set of `evenkeel decap`.
+pub const MAX_DECAP_ADDRESSES: u32 = 4_096;

@@ -4,6 +4,8 @@
 pub const CONTROL: &str = "CONTROL";
 /// ARRAY, mmapable: two copies of [`crate::directory::BucketV4`]s, one of them active.
 pub const DIRECTORY_V4: &str = "DIRECTORY_V4";
+/// ARRAY, mmapable: the same of [`crate::directory::BucketV6`]s.
+pub const DIRECTORY_V6: &str = "DIRECTORY_V6";
 /// ARRAY: [`crate::service::Service`] by service index.
 pub const SERVICES: &str = "SERVICES";
 /// ARRAY, mmapable: the arena of [`crate::slot::Slot`]s that all rings lie in.
@@ -14,6 +16,32 @@ pub const BACKENDS: &str = "BACKENDS";
 pub const ESTABLISHED_V4: &str = "ESTABLISHED_V4";
 /// LRU_HASH: half-open flows, with the same key and value.
 pub const HALF_OPEN_V4: &str = "HALF_OPEN_V4";
+/// The same for IPv6: [`crate::flow::FlowKeyV6`] to [`crate::flow::FlowV6`].
+pub const ESTABLISHED_V6: &str = "ESTABLISHED_V6";
+/// The same for IPv6.
+pub const HALF_OPEN_V6: &str = "HALF_OPEN_V6";
+/// HASH: [`crate::flow::FlowKeyV4`] to [`crate::exception::Exception`].
+pub const EXCEPTIONS_V4: &str = "EXCEPTIONS_V4";
+/// HASH: [`crate::flow::FlowKeyV6`] to [`crate::exception::Exception`].
+pub const EXCEPTIONS_V6: &str = "EXCEPTIONS_V6";
+/// PERCPU_ARRAY: [`crate::pace::Pace`] by its index there.
+pub const PACES: &str = "PACES";
+/// LRU_HASH: first fragments, [`crate::flow::FlowKey::fragment`] to a [`crate::flow::FragmentPorts`].
+pub const FRAGMENTS_V4: &str = "FRAGMENTS_V4";
+/// The same for IPv6.
+pub const FRAGMENTS_V6: &str = "FRAGMENTS_V6";
+/// LPM_TRIE: [`crate::prefix::PrefixKeyV4`] to a service's index (u32).
+pub const PREFIXES_V4: &str = "PREFIXES_V4";
+/// LPM_TRIE: [`crate::prefix::PrefixKeyV6`] to a service's index (u32).
+pub const PREFIXES_V6: &str = "PREFIXES_V6";
+/// HASH: [`crate::quic::ServerKey`] to a backend's index (u32).
+pub const QUIC_SERVERS: &str = "QUIC_SERVERS";
+/// HASH of `evenkeel decap`: [`crate::decap::AddressKey`]s that packets may come from.
+pub const DECAP_SENDERS: &str = "DECAP_SENDERS";
+/// HASH of `evenkeel decap`: [`crate::decap::AddressKey`]s that outer packets are addressed to.
+pub const DECAP_LOCALS: &str = "DECAP_LOCALS";
+/// HASH of `evenkeel decap`: [`crate::decap::AddressKey`]s that inner packets are addressed to.
+pub const DECAP_VIPS: &str = "DECAP_VIPS";
 /// PERCPU_ARRAY: [`crate::counters::BackendCounters`] by backend index.
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTS";
 /// PERCPU_ARRAY: packets by [`crate::reason::Reason`] number.

@@ -55,21 +55,29 @@ pub enum Action {
 }
 
 reasons! {
-    /// Not an IPv4 packet: ARP, IPv6 and everything else the host handles itself.
-    NotIpv4 = "not_ipv4", Pass;
+    /// Neither IPv4 nor IPv6: ARP and everything else the host handles itself.
+    NotIp = "not_ip", Pass;
     /// More VLAN tags than the two that are looked behind.
     TooManyTags = "too_many_tags", Pass;
     /// The frame ends before its headers do.
     Truncated = "truncated", Pass;
     /// The IPv4 header contradicts itself: version, header length or total length.
     BadIpv4Header = "bad_ipv4_header", Pass;
-    /// Neither TCP nor UDP.
+    /// The IPv6 header contradicts itself: version or payload length.
+    BadIpv6Header = "bad_ipv6_header", Pass;
+    /// More IPv6 extension headers than the four that are walked over.
+    TooManyExtensions = "too_many_extensions", Pass;
+    /// A transport protocol that no service can have.
     OtherProtocol = "other_protocol", Pass;
     /// No service has this destination, and it belongs to no flow.
     NotForService = "not_for_service", Pass;
-    /// A later fragment to a service's address: it carries no port, so it cannot be balanced yet.
+    /// A later fragment to a service's address whose first fragment has not been seen.
     LaterFragment = "later_fragment", Pass;
-    /// Belongs to a known flow and went to its backend.
+    /// ICMP that the host handles itself: no echo request to an answering VIP and no error about a flow.
+    IcmpForHost = "icmp_for_host", Pass;
+    /// Came back from a backend, got the service's address, and the host's own stack finds the way to the client.
+    RepliedByHost = "replied_by_host", Pass;
+    /// Belongs to a flow, or to the backend of its slot, and went there.
     Forwarded = "forwarded", Forward;
     /// Started a flow and went to the backend of its slot.
     NewFlow = "new_flow", Forward;
@@ -77,18 +85,40 @@ reasons! {
     Replied = "replied", Forward;
     /// Went to its backend, but the table of established flows is full and the flow stays among the half-open ones.
     ForwardedTableFull = "forwarded_table_full", Forward;
+    /// Older than its slot's change: entered in the exception table with the backend it had, and went there.
+    KeptByPrevious = "kept_by_previous", Forward;
+    /// Its slot is changing and the exception table has no room or no pace left: went where it would without an entry.
+    NotEntered = "not_entered", Forward;
+    /// Went to the backend that its QUIC connection ID names.
+    ForwardedByConnectionId = "forwarded_by_connection_id", Forward;
+    /// Its QUIC connection ID names no backend that is alive: went where its 4-tuple leads.
+    UnknownConnectionId = "unknown_connection_id", Forward;
+    /// An echo request to a VIP, answered.
+    EchoAnswered = "echo_answered", Forward;
+    /// An ICMP error about a flow of a service, sent to the flow's backend.
+    IcmpForwarded = "icmp_forwarded", Forward;
+    /// An ICMP error about a flow of a service, sent to the flow's client.
+    IcmpReplied = "icmp_replied", Forward;
+    /// Larger than the way to its backend allows: answered with the size that fits.
+    TooBig = "too_big", Forward;
+    /// Larger than the way to its backend allows, and too many were answered already.
+    TooBigUnanswered = "too_big_unanswered", Drop;
+    /// An ICMP error that quotes a flow nobody knows.
+    IcmpNoFlow = "icmp_no_flow", Drop;
     /// TCP to a service, of no known flow and not a SYN.
     NoFlow = "no_flow", Drop;
     /// The service has no backend that takes new flows.
     NoBackend = "no_backend", Drop;
-    /// The backend's next hop has no known address (no answer to ARP, or no route).
+    /// The backend's next hop has no known address (no answer to ARP or neighbour solicitation, or no route).
     NextHopUnknown = "next_hop_unknown", Drop;
     /// Every source port tried for a new flow to this backend is taken.
     PortsExhausted = "ports_exhausted", Drop;
     /// The tables have no room for another half-open flow.
     FlowTableFull = "flow_table_full", Drop;
-    /// The packet has no hops left (TTL 1 or 0).
+    /// The packet has no hops left (TTL or hop limit 1 or 0).
     TtlExceeded = "ttl_exceeded", Drop;
+    /// The frame has no room for an outer header, or could not be made shorter.
+    NoHeadroom = "no_headroom", Drop;
     /// A table lacks an entry that another one refers to: a bug, please report it.
     Inconsistent = "inconsistent", Drop;
 }

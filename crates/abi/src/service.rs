@@ -1,12 +1,29 @@
 //! Services by index.
 
+use wire::Be16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::backend::Address;
 
 /// `nat` forwarding mode.
 pub const MODE_NAT: u8 = 0;
+/// `dnat` forwarding mode.
+pub const MODE_DNAT: u8 = 1;
+/// `l2-dsr` forwarding mode.
+pub const MODE_L2_DSR: u8 = 2;
+/// `ipip` forwarding mode.
+pub const MODE_IPIP: u8 = 3;
+/// `gue` forwarding mode.
+pub const MODE_GUE: u8 = 4;
 
 /// The flow hash covers the client's address only.
 pub const AFFINITY_SOURCE: u8 = 1 << 0;
+/// The flow hash covers the client's address and the VIP.
+pub const AFFINITY_SOURCE_DESTINATION: u8 = 1 << 1;
+/// Every flow is entered in the exception table, whatever its slot's state (`track = "always"`).
+pub const TRACK_ALWAYS: u8 = 1 << 2;
+/// UDP packets are routed by the server id in their QUIC connection id where they have one.
+pub const QUIC: u8 = 1 << 3;
 
 /// What the packet path needs to know of a service.
 #[derive(
@@ -16,15 +33,23 @@ pub const AFFINITY_SOURCE: u8 = 1 << 0;
 pub struct Service {
     /// Where its slots lie.
     pub ring: Ring,
-    /// [`MODE_NAT`].
+    /// [`MODE_NAT`], [`MODE_DNAT`], ...
     pub mode: u8,
-    /// [`AFFINITY_SOURCE`].
+    /// [`AFFINITY_SOURCE`], ...
     pub flags: u8,
+    /// Its port; 0: every port. What `dnat` gives to answers.
+    pub port: Be16,
+    /// With [`QUIC`]: length of a server id in bytes, 1 to [`crate::quic::MAX_SERVER_ID`].
+    pub quic_server_id_length: u8,
+    /// With [`QUIC`]: the config rotation bits that mark a routable id, 0 to 6.
+    pub quic_config: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: u16,
+    /// The VIP, which `dnat` gives to answers. Zeros for a prefix.
+    pub address: Address,
 }
 
-const _: () = assert!(size_of::<Service>() == 16);
+const _: () = assert!(size_of::<Service>() == 32);
 
 /// A ring's place in the arena: first slot (bits 0 to 31), log2 of its length (32 to 39), and
 /// bit 40 set, so that 0 is "no ring". One word, so that a longer ring replaces a shorter one at once.

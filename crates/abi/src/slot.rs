@@ -28,6 +28,24 @@ impl Slot {
         Self(current as u64 & BACKEND_MASK | (STEADY as u64) << (2 * BACKEND_BITS))
     }
 
+    /// A slot that changed from `previous` to `current`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn transition(current: u32, previous: u32) -> Self {
+        Self(
+            current as u64 & BACKEND_MASK
+                | (previous as u64 & BACKEND_MASK) << BACKEND_BITS
+                | (TRANSITION as u64) << (2 * BACKEND_BITS),
+        )
+    }
+
+    /// A slot whose flows belong to `current` unless they have an entry.
+    #[inline(always)]
+    #[must_use]
+    pub const fn settling(current: u32) -> Self {
+        Self(current as u64 & BACKEND_MASK | (SETTLING as u64) << (2 * BACKEND_BITS))
+    }
+
     /// The backend of new flows. Meaningless if [`Self::state`] is [`EMPTY`].
     #[inline(always)]
     #[must_use]
@@ -77,5 +95,11 @@ mod tests {
             (0x0fff_ffff, 0, STEADY)
         );
         assert_eq!(Slot::default().state(), EMPTY);
+        let slot = Slot::transition(1, 0x0fff_ffff);
+        assert_eq!(
+            (slot.current(), slot.previous(), slot.state()),
+            (1, 0x0fff_ffff, TRANSITION)
+        );
+        assert_eq!(Slot::settling(7).state(), SETTLING);
     }
 }

@@ -3,7 +3,7 @@
 //! All sums are over 16-bit words as they lie in memory: one's complement addition gives the same
 //! bytes in either byte order (RFC 1071, section 2 (B)), so nothing here swaps bytes.
 
-use crate::{Be16, Be32};
+use crate::{Be16, Be32, ipv6};
 
 /// The one's complement difference that a header rewrite makes: the sum of `~m + m'` over every
 /// changed word (RFC 1624, equation 3). It depends on the changed words only, not on the rest of
@@ -31,6 +31,21 @@ impl Delta {
         Self(self.0 + (old & 0xffff) + (old >> 16) + (new & 0xffff) + (new >> 16))
     }
 
+    /// Adds the change of an IPv6 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn address(self, old: ipv6::Address, new: ipv6::Address) -> Self {
+        let ((a, b), (c, d)) = (old.raw(), new.raw());
+        Self(self.0 + halves(!a) + halves(!b) + halves(c) + halves(d))
+    }
+
+    /// Adds what both are.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Folded to 16 bits, for storing.
     #[inline(always)]
     #[must_use]
@@ -44,6 +59,13 @@ impl Delta {
     pub const fn from_folded(folded: u16) -> Self {
         Self(folded as u32)
     }
+}
+
+/// The sum of a word's four 16-bit parts: below 2^18.
+#[inline(always)]
+const fn halves(word: u64) -> u32 {
+    let sum = (word & 0xffff_ffff) + (word >> 32);
+    ((sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32)) as u32
 }
 
 /// Adds the carries back in until 16 bits are left.

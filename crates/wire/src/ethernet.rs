@@ -100,6 +100,8 @@ pub const MAX_TAGS: usize = 2;
 
 /// Internet Protocol version 4.
 pub const IPV4: Be16 = Be16::new(0x0800);
+/// Internet Protocol version 6.
+pub const IPV6: Be16 = Be16::new(0x86dd);
 /// 802.1Q tag.
 pub const VLAN: Be16 = Be16::new(0x8100);
 /// 802.1ad service tag (QinQ).

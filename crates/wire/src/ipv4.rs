@@ -57,6 +57,8 @@ pub const MIN_HEADER_LENGTH: usize = size_of::<Ipv4>();
 pub const MAX_HEADER_LENGTH: usize = 60;
 /// Protocol number of ICMP.
 pub const ICMP: u8 = 1;
+/// Protocol number of IPv4 in IP (RFC 2003).
+pub const IPV4: u8 = 4;
 /// Protocol number of TCP.
 pub const TCP: u8 = 6;
 /// Protocol number of UDP.
@@ -65,6 +67,9 @@ pub const UDP: u8 = 17;
 const _: () = assert!(MIN_HEADER_LENGTH == 20 && ROUTE_OFFSET == 8 && size_of::<Route>() == 12);
 
 const FRAGMENT_OFFSET: Be16 = Be16::new(0x1fff);
+const FRAGMENT_OFFSET_OR_MORE: Be16 = Be16::new(0x3fff);
+/// Flag: must not be fragmented.
+pub const DONT_FRAGMENT: Be16 = Be16::new(0x4000);
 
 /// Adds what one hop less does to the header checksum. The TTL is the high byte of its word, so
 /// the difference is the same for every TTL.
@@ -94,5 +99,12 @@ impl Ipv4 {
     #[must_use]
     pub const fn is_later_fragment(&self) -> bool {
         self.flags_fragment.raw() & FRAGMENT_OFFSET.raw() != 0
+    }
+
+    /// Whether this is a fragment at all, first, middle or last.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_fragment(&self) -> bool {
+        self.flags_fragment.raw() & FRAGMENT_OFFSET_OR_MORE.raw() != 0
     }
 }

@@ -5,7 +5,7 @@
 //! by one are constants beside it. Multi-byte fields are [`Be16`] and [`Be32`]: network byte order
 //! in memory, never mixed up with host integers.
 //!
-//! IPv6 headers get their own module beside [`ipv4`] when the data plane learns them.
+//! Addresses and links are whole words, because the kernel's stack wants alignment.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -13,7 +13,10 @@
 mod byte_order;
 pub mod checksum;
 pub mod ethernet;
+pub mod gue;
+pub mod icmp;
 pub mod ipv4;
+pub mod ipv6;
 pub mod tcp;
 pub mod udp;
 

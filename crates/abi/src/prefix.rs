@@ -1,0 +1,67 @@
+//! Services of a whole prefix: keys of `BPF_MAP_TYPE_LPM_TRIE`, values are service indices.
+//!
+//! The kernel matches from the first bit after the length: protocol and port are always matched
+//! whole, then as much of the address as the prefix has.
+
+use wire::{Be16, Be32, ipv6};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bits of protocol, padding and port in front of the address.
+pub const HEAD_BITS: u32 = 32;
+
+/// Key of either family.
+pub trait PrefixKey {
+    /// Address of the family.
+    type Address;
+    /// Matches `bits` of `address`, all of protocol and port (0: every port).
+    fn new(address: Self::Address, bits: u32, port: Be16, protocol: u8) -> Self;
+}
+
+/// IPv4: length, protocol, zero, port, address, and a zero word that is never matched.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct PrefixKeyV4 {
+    head: u64,
+    address: u64,
+}
+
+/// IPv6: length, protocol, zero, port, address.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct PrefixKeyV6 {
+    head: u64,
+    address: ipv6::Address,
+}
+
+#[inline(always)]
+const fn head(bits: u32, port: Be16, protocol: u8) -> u64 {
+    (HEAD_BITS + bits) as u64 | (protocol as u64) << 32 | (port.raw() as u64) << 48
+}
+
+impl PrefixKey for PrefixKeyV4 {
+    type Address = Be32;
+
+    #[inline(always)]
+    fn new(address: Be32, bits: u32, port: Be16, protocol: u8) -> Self {
+        Self {
+            head: head(bits, port, protocol),
+            address: u64::from(address.raw()),
+        }
+    }
+}
+
+impl PrefixKey for PrefixKeyV6 {
+    type Address = ipv6::Address;
+
+    #[inline(always)]
+    fn new(address: ipv6::Address, bits: u32, port: Be16, protocol: u8) -> Self {
+        Self {
+            head: head(bits, port, protocol),
+            address,
+        }
+    }
+}
