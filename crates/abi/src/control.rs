@@ -73,6 +73,9 @@ pub struct Control {
     pub directory_v4: Active,
     /// The active copy of the IPv6 directory.
     pub directory_v6: Active,
+    /// Always 0, which the kernel's verifier does not know: whatever it is added to becomes one
+    /// value to the verifier, where it would follow each of several by itself.
+    pub zero: u64,
 }
 
 impl Settings {

@@ -8,10 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Exception {
-    /// Index of its backend.
-    pub backend: u32,
     /// Index of its service.
     pub service: u32,
     /// The upper half of the flow's hash: its slot is `hash >> (32 - log2 of the ring's length)`,
@@ -19,6 +17,8 @@ pub struct Exception {
     pub hash: u32,
     /// jiffies (low 32 bits) at its last packet.
     pub last_seen: u32,
+    /// Index of its backend.
+    pub backend: u32,
 }
 
 const _: () = assert!(size_of::<Exception>() == 16);

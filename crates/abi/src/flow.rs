@@ -121,7 +121,7 @@ pub trait Rewrite: Sized + Copy {
     fn source_port(&self) -> Be16;
     /// Destination port the packet gets.
     fn destination_port(&self) -> Be16;
-    /// What it does to the IPv4 checksum, the TTL's decrement included; 0 in IPv6.
+    /// What the addresses do to the IPv4 checksum; the TTL comes on top. Without meaning in IPv6.
     fn ip_delta(&self) -> u16;
     /// What it does to the TCP or UDP checksum.
     fn transport_delta(&self) -> u16;
@@ -391,7 +391,7 @@ macro_rules! flow_types {
             pub source_port: Be16,
             /// Destination port the packet gets.
             pub destination_port: Be16,
-            /// What the rewrite, with the TTL's decrement, does to the IPv4 checksum.
+            /// What the addresses do to the IPv4 checksum.
             pub ip_delta: u16,
             /// What it does to the TCP or UDP checksum.
             pub transport_delta: u16,

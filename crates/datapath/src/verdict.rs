@@ -4,16 +4,20 @@ use abi::NO_INDEX;
 use abi::reason::Reason;
 
 /// A terminal decision. The action follows from the reason ([`Reason::action`]).
+///
+/// Aligned to eight bytes, because it crosses the kernel's stack: the compiler moves it in words.
+/// In this order, because it moves those first that are constant together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Verdict {
-    /// Why.
-    pub reason: Reason,
-    /// If it is forwarded: index of the interface it leaves by; else 0.
-    pub interface: u32,
     /// Index of its service, or [`NO_INDEX`].
     pub service: u32,
     /// Index of its backend, or [`NO_INDEX`].
     pub backend: u32,
+    /// Why.
+    pub reason: Reason,
+    /// If it is forwarded: index of the interface it leaves by; else 0.
+    pub interface: u32,
 }
 
 impl Verdict {

@@ -13,7 +13,7 @@ use crate::tables::KernelTables;
 /// Balances one packet.
 #[inline(always)]
 pub(crate) fn balance(context: &XdpContext) -> u32 {
-    let mut frame = Frame::new(context);
+    let mut frame = Frame::new(context.ctx);
     let verdict = datapath::process(&mut frame, &KernelTables);
     if KernelTables.settings().report != 0 {
         report(&verdict);

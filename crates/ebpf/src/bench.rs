@@ -7,11 +7,13 @@
 mod balance;
 mod maps;
 mod packet;
+mod route;
 mod tables;
 mod trailer;
 
 use abi::backend::Link;
-use abi::flow::{FlowKeyV4, Rewrite};
+use abi::family::V4;
+use abi::flow::{FlowKeyV4, RewriteV4};
 use aya_ebpf::bindings::{xdp_action, xdp_md};
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
@@ -41,16 +43,14 @@ fn bench_parse(context: XdpContext) -> u32 {
         return xdp_action::XDP_ABORTED;
     }
     // Some use of the result, or the compiler would drop most of the parsing: RFC 5737 addresses.
-    const NOBODY: FlowKeyV4 = FlowKeyV4::new(
+    const NOBODY: FlowKeyV4 = FlowKeyV4::constant(
         Be32::new(0xc000_0201),
         Be32::new(0xc633_6401),
-        Be16::new(1),
-        Be16::new(1),
+        (Be16::new(1), Be16::new(1)),
         ipv4::TCP,
     );
-    let mut parsed = Parsed::default();
-    match datapath::parse(&Frame::new(&context), &mut parsed) {
-        Ok(()) if parsed.key == NOBODY => xdp_action::XDP_DROP,
+    match parse(&Frame::new(context.ctx)) {
+        Some(parsed) if parsed.key == NOBODY => xdp_action::XDP_DROP,
         _ => xdp_action::XDP_PASS,
     }
 }
@@ -58,7 +58,7 @@ fn bench_parse(context: XdpContext) -> u32 {
 /// Floor: parse and rewrite to constants, without a single lookup, and send.
 #[xdp(frags)]
 fn bench_rewrite(context: XdpContext) -> u32 {
-    const BECOMES: Rewrite = Rewrite {
+    const BECOMES: RewriteV4 = RewriteV4 {
         source: Be32::new(0x0a00_000a),
         destination: Be32::new(0x0a00_0002),
         source_port: Be16::new(40_000),
@@ -70,17 +70,26 @@ fn bench_rewrite(context: XdpContext) -> u32 {
     if restore(context.ctx) == xdp_action::XDP_ABORTED {
         return xdp_action::XDP_ABORTED;
     }
-    let mut frame = Frame::new(&context);
-    let mut parsed = Parsed::default();
-    if datapath::parse(&frame, &mut parsed).is_err()
-        || parsed.segment.transport == Transport::LaterFragment
-    {
+    let mut frame = Frame::new(context.ctx);
+    let Some(parsed) = parse(&frame) else {
+        return xdp_action::XDP_PASS;
+    };
+    if parsed.segment.transport == Transport::LaterFragment {
         return xdp_action::XDP_PASS;
     }
     match datapath::rewrite(&mut frame, &parsed, &BECOMES, &LINK) {
         Some(()) => xdp_action::XDP_TX,
         None => xdp_action::XDP_DROP,
     }
+}
+
+#[inline(always)]
+fn parse(frame: &Frame) -> Option<Parsed<V4>> {
+    let carried = datapath::carried(frame).ok()?;
+    if carried.ethertype != ethernet::IPV4 {
+        return None;
+    }
+    datapath::parse(frame, carried.offset, 0).ok()
 }
 
 /// The product's packet path.
@@ -99,8 +108,7 @@ fn bench_balance(context: XdpContext) -> u32 {
 /// product's does: inlined, it would hand values and bounds checks on.
 #[inline(never)]
 fn restore(context: *mut xdp_md) -> u32 {
-    let context = XdpContext::new(context);
-    match try_restore(&mut Frame::new(&context)) {
+    match try_restore(&mut Frame::new(context)) {
         Some(()) => xdp_action::XDP_PASS,
         None => xdp_action::XDP_ABORTED,
     }
@@ -109,7 +117,7 @@ fn restore(context: *mut xdp_md) -> u32 {
 /// Fields are written in the pieces in which they are read, or larger: the processor forwards a
 /// store to a load only if the store covers it.
 #[inline(always)]
-fn try_restore(frame: &mut Frame<'_>) -> Option<()> {
+fn try_restore(frame: &mut Frame) -> Option<()> {
     const IP: usize = ethernet::HEADER_LENGTH;
     const ROUTE: usize = IP + ipv4::ROUTE_OFFSET;
     const TCP: usize = IP + ipv4::MIN_HEADER_LENGTH;

@@ -7,6 +7,7 @@
 mod balance;
 mod maps;
 mod packet;
+mod route;
 mod tables;
 
 use aya_ebpf::helpers::bpf_jiffies64;

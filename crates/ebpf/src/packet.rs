@@ -2,34 +2,53 @@
 
 use core::ptr;
 
-use aya_ebpf::helpers::bpf_xdp_get_buff_len;
-use aya_ebpf::programs::XdpContext;
-use datapath::Packet;
+use abi::family::Family;
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
+use datapath::{Packet, RouteQuery, Way};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::route;
+
 /// Start and end of the frame's first buffer, read once.
-pub(crate) struct Frame<'c> {
-    context: &'c XdpContext,
+pub(crate) struct Frame {
+    context: *mut xdp_md,
     data: usize,
     data_end: usize,
 }
 
-impl<'c> Frame<'c> {
+impl Frame {
     #[inline(always)]
-    pub(crate) fn new(context: &'c XdpContext) -> Self {
-        // SAFETY: the context is the one the kernel called us with, and outlives the frame.
-        let fields = unsafe { &*context.ctx };
+    pub(crate) fn new(context: *mut xdp_md) -> Self {
+        let mut frame = Self {
+            context,
+            data: 0,
+            data_end: 0,
+        };
+        frame.find_ends();
+        frame
+    }
+
+    /// Loads start and end, after a helper may have moved them.
+    #[inline(always)]
+    fn find_ends(&mut self) {
+        // SAFETY: the context is the one the kernel called us with.
+        let fields = unsafe { &*self.context };
         // Volatile, because the verifier knows the two for what they are only where they are
         // loaded: the compiler may not move the loads into a caller (LLVM's argument promotion).
         // SAFETY: a reference is valid and aligned.
-        let data = unsafe { ptr::from_ref(&fields.data).read_volatile() };
+        self.data = unsafe { ptr::from_ref(&fields.data).read_volatile() } as usize;
         // SAFETY: as above.
-        let data_end = unsafe { ptr::from_ref(&fields.data_end).read_volatile() };
-        Self {
-            context,
-            data: data as usize,
-            data_end: data_end as usize,
-        }
+        self.data_end = unsafe { ptr::from_ref(&fields.data_end).read_volatile() } as usize;
+    }
+
+    /// Moves the frame's start by `bytes`; negative: to the front.
+    #[inline(always)]
+    fn move_front(&mut self, bytes: i32) -> Option<()> {
+        // SAFETY: the context is the one the kernel called us with.
+        let failed = unsafe { bpf_xdp_adjust_head(self.context, bytes) };
+        self.find_ends();
+        (failed == 0).then_some(())
     }
 
     /// The address of `offset`, if `length` bytes from there on are in the first buffer.
@@ -43,7 +62,19 @@ impl<'c> Frame<'c> {
     }
 }
 
-impl Packet for Frame<'_> {
+impl Packet for Frame {
+    type Local<'p> = Frame;
+
+    #[inline(always)]
+    fn local(&mut self) -> Frame {
+        Frame::new(self.context)
+    }
+
+    #[inline(always)]
+    fn refresh(&mut self) {
+        self.find_ends();
+    }
+
     #[inline(always)]
     fn read<V: FromBytes>(&self, offset: usize) -> Option<V> {
         let start = self.at(offset, size_of::<V>())? as *const V;
@@ -71,11 +102,38 @@ impl Packet for Frame<'_> {
         }
         // Only frames of several buffers (or truncated ones) get here.
         // SAFETY: the context is the one the kernel called us with.
-        unsafe { bpf_xdp_get_buff_len(self.context.ctx) >= length as u64 }
+        unsafe { bpf_xdp_get_buff_len(self.context) >= length as u64 }
     }
 
     #[inline(always)]
     fn ingress_interface(&self) -> u32 {
-        self.context.ingress_ifindex() as u32
+        // SAFETY: the context is the one the kernel called us with.
+        unsafe { (*self.context).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn grow_front(&mut self, bytes: usize) -> Option<()> {
+        self.move_front(-(bytes as i32))
+    }
+
+    #[inline(always)]
+    fn shrink_front(&mut self, bytes: usize) -> Option<()> {
+        self.move_front(bytes as i32)
+    }
+
+    #[inline(always)]
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        // SAFETY: the context is the one the kernel called us with.
+        let now = unsafe { bpf_xdp_get_buff_len(self.context) };
+        let change = length as i32 - now as i32;
+        // SAFETY: as above.
+        let failed = unsafe { bpf_xdp_adjust_tail(self.context, change) };
+        self.find_ends();
+        (failed == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn route<F: Family>(&self, query: &RouteQuery<F>) -> Way {
+        route::ask(self.context, self.ingress_interface(), query)
     }
 }

@@ -1,20 +1,28 @@
 //! The maps as `datapath` wants them.
 
 use abi::backend::Backend;
-use abi::control::{Control, Settings};
+use abi::control::Settings;
 use abi::counters::BackendCounters;
-use abi::directory::BucketV4;
-use abi::flow::{FlowKeyV4, FlowV4};
+use abi::directory::{Active, BucketV4, BucketV6};
+use abi::exception::Exception;
+use abi::family::{V4, V6};
+use abi::flow::{FlowKeyV4, FlowKeyV6, FlowV4, FlowV6, FragmentPorts};
+use abi::pace::Pace;
+use abi::prefix::{PrefixKeyV4, PrefixKeyV6};
+use abi::quic::ServerKey;
 use abi::reason::Reason;
 use abi::service::Service;
 use abi::slot::Slot;
+use aya_ebpf::btf_maps::lpm_trie::Key as TrieKey;
 use aya_ebpf::helpers::bpf_jiffies64;
-use datapath::{EstablishError, FlowTable, InsertError, Tables};
+use datapath::{EstablishError, FamilyTables, FlowTable, InsertError, Tables};
 
 use crate::maps;
 
 /// `BPF_NOEXIST`: insert only.
 const NO_EXIST: u64 = 1;
+/// `BPF_ANY`: insert or replace.
+const ANY: u64 = 0;
 const EEXIST: i32 = 17;
 
 /// All maps.
@@ -38,23 +46,24 @@ impl Tables for KernelTables {
             any_port: setting!(any_port),
             first_port: setting!(first_port),
             port_count: setting!(port_count),
+            features: setting!(features),
+            outer_ttl: setting!(outer_ttl),
+            exceptions_per_window: setting!(exceptions_per_window),
+            icmp_errors_per_window: setting!(icmp_errors_per_window),
         }
     }
 
     #[inline(always)]
-    fn control(&self) -> Control {
-        maps::CONTROL.get(0).copied().unwrap_or_default()
+    fn zero(&self) -> usize {
+        maps::CONTROL
+            .get(0)
+            .map_or(0, |control| control.zero as usize)
     }
 
     #[inline(always)]
     fn now(&self) -> u32 {
         // SAFETY: the helper takes nothing and reads a counter.
         unsafe { bpf_jiffies64() as u32 }
-    }
-
-    #[inline(always)]
-    fn bucket_v4(&self, index: u32) -> Option<&BucketV4> {
-        maps::DIRECTORY_V4.get(index)
     }
 
     #[inline(always)]
@@ -73,63 +82,18 @@ impl Tables for KernelTables {
     }
 
     #[inline(always)]
-    fn flow<R>(
-        &self,
-        table: FlowTable,
-        key: &FlowKeyV4,
-        visit: impl FnOnce(&mut FlowV4) -> R,
-    ) -> Option<R> {
-        let key = own(key);
-        let entry = match table {
-            FlowTable::Established => maps::ESTABLISHED_V4.get_ptr_mut(key),
-            FlowTable::HalfOpen => maps::HALF_OPEN_V4.get_ptr_mut(key),
-        }?;
-        // SAFETY: the entry's memory lives as long as the map. Another CPU may write it at the
-        // same time or reuse it for another flow; every bit pattern is a valid flow, and
-        // `Tables::flow` tells its callers what to make of that.
-        Some(visit(unsafe { &mut *entry }))
+    fn quic_server(&self, key: &ServerKey) -> Option<u32> {
+        let key = *key;
+        let entry = maps::QUIC_SERVERS.get_ptr(key)?;
+        // SAFETY: as in `FamilyTables::flow`; one word is read.
+        Some(unsafe { *entry })
     }
 
     #[inline(always)]
-    fn insert_flow(
-        &self,
-        table: FlowTable,
-        key: &FlowKeyV4,
-        flow: &FlowV4,
-    ) -> Result<(), InsertError> {
-        let key = own(key);
-        let scratch = maps::SCRATCH.get_ptr_mut(0).ok_or(InsertError::Full)?;
-        // SAFETY: this CPU's own entry, and the program does not migrate.
-        let staged = unsafe { &mut *scratch };
-        *staged = *flow;
-        let inserted = match table {
-            FlowTable::Established => maps::ESTABLISHED_V4.insert(key, staged, NO_EXIST),
-            FlowTable::HalfOpen => maps::HALF_OPEN_V4.insert(key, staged, NO_EXIST),
-        };
-        inserted.map_err(insert_error)
-    }
-
-    #[inline(always)]
-    fn establish_flow(&self, key: &FlowKeyV4) -> Result<(), EstablishError> {
-        let key = own(key);
-        let entry = maps::HALF_OPEN_V4
-            .get_ptr(key)
-            .ok_or(EstablishError::Missing)?;
-        // SAFETY: as in `flow`; the kernel copies the value from one map's memory to the other's.
-        let entry = unsafe { &*entry };
-        maps::ESTABLISHED_V4
-            .insert(key, entry, NO_EXIST)
-            .map_err(|error| EstablishError::Insert(insert_error(error)))
-    }
-
-    #[inline(always)]
-    fn remove_flow(&self, table: FlowTable, key: &FlowKeyV4) {
-        let key = own(key);
-        // An entry that is gone already is what was wanted.
-        let _ = match table {
-            FlowTable::Established => maps::ESTABLISHED_V4.remove(key),
-            FlowTable::HalfOpen => maps::HALF_OPEN_V4.remove(key),
-        };
+    fn pace<R>(&self, index: u32, visit: impl FnOnce(&mut Pace) -> R) -> Option<R> {
+        let pace = maps::PACES.get_ptr_mut(index)?;
+        // SAFETY: this CPU's own, and the program does not migrate.
+        Some(visit(unsafe { &mut *pace }))
     }
 
     #[inline(always)]
@@ -158,13 +122,166 @@ impl Tables for KernelTables {
     }
 }
 
-/// A copy of a key for a helper to point at. A pointer into a larger structure would keep all of
-/// that structure on the stack, where the compiler moves it in misaligned blocks, which the
+/// Implements what has keys of one family with the maps of that family.
+///
+/// Keys are copied before a helper points at them. A pointer into a larger structure would keep all
+/// of that structure on the stack, where the compiler moves it in misaligned blocks, which the
 /// verifier refuses.
-#[inline(always)]
-fn own(key: &FlowKeyV4) -> FlowKeyV4 {
-    *key
+macro_rules! family_tables {
+    (
+        $family:ident, $key:ident, $flow:ident, $bucket:ident, $prefix:ident, $words:literal,
+        $directory:ident, $buckets:ident, $prefixes:ident, $established:ident, $half_open:ident,
+        $exceptions:ident, $fragments:ident, $scratch:ident
+    ) => {
+        impl FamilyTables<$family> for KernelTables {
+            #[inline(always)]
+            fn directory(&self) -> Active {
+                maps::CONTROL
+                    .get(0)
+                    .map_or_else(Active::default, |control| control.$directory)
+            }
+
+            #[inline(always)]
+            fn bucket(&self, index: u32) -> Option<&$bucket> {
+                maps::$buckets.get(index)
+            }
+
+            #[inline(always)]
+            fn prefix(&self, key: &$prefix) -> Option<u32> {
+                let key = *key;
+                // SAFETY: both are the length in bits and the words to match, without padding.
+                let key = unsafe { &*(&raw const key).cast::<TrieKey<[u32; $words]>>() };
+                maps::$prefixes.get(key).copied()
+            }
+
+            #[inline(always)]
+            fn flow<R>(
+                &self,
+                table: FlowTable,
+                key: &$key,
+                visit: impl FnOnce(&mut $flow) -> R,
+            ) -> Option<R> {
+                let key = *key;
+                let entry = match table {
+                    FlowTable::Established => maps::$established.get_ptr_mut(key),
+                    FlowTable::HalfOpen => maps::$half_open.get_ptr_mut(key),
+                }?;
+                // SAFETY: the entry's memory lives as long as the map. Another CPU may write it at
+                // the same time or reuse it for another flow; every bit pattern is a valid flow,
+                // and `FamilyTables::flow` tells its callers what to make of that.
+                Some(visit(unsafe { &mut *entry }))
+            }
+
+            #[inline(always)]
+            fn insert_flow(
+                &self,
+                table: FlowTable,
+                key: &$key,
+                flow: &$flow,
+            ) -> Result<(), InsertError> {
+                let key = *key;
+                let scratch = maps::$scratch.get_ptr_mut(0).ok_or(InsertError::Full)?;
+                // SAFETY: this CPU's own entry, and the program does not migrate.
+                let staged = unsafe { &mut *scratch };
+                *staged = *flow;
+                let inserted = match table {
+                    FlowTable::Established => maps::$established.insert(key, staged, NO_EXIST),
+                    FlowTable::HalfOpen => maps::$half_open.insert(key, staged, NO_EXIST),
+                };
+                inserted.map_err(insert_error)
+            }
+
+            #[inline(always)]
+            fn establish_flow(&self, key: &$key) -> Result<(), EstablishError> {
+                let key = *key;
+                let entry = maps::$half_open
+                    .get_ptr(key)
+                    .ok_or(EstablishError::Missing)?;
+                // SAFETY: as in `flow`; the kernel copies the value from one map to the other.
+                let entry = unsafe { &*entry };
+                maps::$established
+                    .insert(key, entry, NO_EXIST)
+                    .map_err(|error| EstablishError::Insert(insert_error(error)))
+            }
+
+            #[inline(always)]
+            fn remove_flow(&self, table: FlowTable, key: &$key) {
+                let key = *key;
+                // An entry that is gone already is what was wanted.
+                let _ = match table {
+                    FlowTable::Established => maps::$established.remove(key),
+                    FlowTable::HalfOpen => maps::$half_open.remove(key),
+                };
+            }
+
+            #[inline(always)]
+            fn exception<R>(
+                &self,
+                key: &$key,
+                visit: impl FnOnce(&mut Exception) -> R,
+            ) -> Option<R> {
+                let key = *key;
+                let entry = maps::$exceptions.get_ptr_mut(key)?;
+                // SAFETY: as in `flow`.
+                Some(visit(unsafe { &mut *entry }))
+            }
+
+            #[inline(always)]
+            fn enter_exception(&self, key: &$key, exception: &Exception) -> Option<()> {
+                let key = *key;
+                maps::$exceptions.insert(key, exception, ANY).ok()
+            }
+
+            #[inline(always)]
+            fn fragment(&self, key: &$key) -> Option<FragmentPorts> {
+                let key = *key;
+                let entry = maps::$fragments.get_ptr(key)?;
+                // SAFETY: as in `flow`; one word is read.
+                Some(unsafe { *entry })
+            }
+
+            #[inline(always)]
+            fn remember_fragment(&self, key: &$key, ports: FragmentPorts) {
+                let key = *key;
+                // Without room the later fragments pass to the host, and a reason counts them.
+                let _ = maps::$fragments.insert(key, ports, ANY);
+            }
+        }
+    };
 }
+
+family_tables!(
+    V4,
+    FlowKeyV4,
+    FlowV4,
+    BucketV4,
+    PrefixKeyV4,
+    3,
+    directory_v4,
+    DIRECTORY_V4,
+    PREFIXES_V4,
+    ESTABLISHED_V4,
+    HALF_OPEN_V4,
+    EXCEPTIONS_V4,
+    FRAGMENTS_V4,
+    SCRATCH_V4
+);
+family_tables!(
+    V6,
+    FlowKeyV6,
+    FlowV6,
+    BucketV6,
+    PrefixKeyV6,
+    5,
+    directory_v6,
+    DIRECTORY_V6,
+    PREFIXES_V6,
+    ESTABLISHED_V6,
+    HALF_OPEN_V6,
+    EXCEPTIONS_V6,
+    FRAGMENTS_V6,
+    SCRATCH_V6
+);
 
 #[inline(always)]
 fn insert_error(error: i32) -> InsertError {

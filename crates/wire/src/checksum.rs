@@ -78,6 +78,48 @@ const fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
+/// The one's complement sum of words, on its way to a checksum computed anew.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Nothing yet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(0)
+    }
+
+    /// Adds 16 bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn half(self, word: Be16) -> Self {
+        Self(self.0 + word.raw() as u64)
+    }
+
+    /// Adds 32 bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self, word: Be32) -> Self {
+        Self(self.0 + word.raw() as u64)
+    }
+
+    /// Adds an IPv6 address.
+    #[inline(always)]
+    #[must_use]
+    pub const fn address(self, address: ipv6::Address) -> Self {
+        let (first, second) = address.raw();
+        Self(self.0 + halves(first) as u64 + halves(second) as u64)
+    }
+
+    /// The checksum: the sum's complement.
+    #[inline(always)]
+    #[must_use]
+    pub const fn checksum(self) -> Be16 {
+        Be16::from_raw(!fold(self.0))
+    }
+}
+
 /// A checksum field after the rewrite (RFC 1624, equation 3: `HC' = ~(~HC + ~m + m')`).
 /// A valid checksum stays valid, a wrong one stays wrong by the same difference.
 #[inline(always)]

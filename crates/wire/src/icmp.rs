@@ -3,6 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::Be16;
+use crate::checksum::Sum;
 
 /// The first eight bytes of a message.
 #[derive(
@@ -20,6 +21,19 @@ pub struct Icmp {
     pub first: Be16,
     /// Echo: sequence number. Too big: the MTU, in bytes.
     pub second: Be16,
+}
+
+impl Icmp {
+    /// The checksum of this header, whose own field counts as it is, and of what `rest` is the sum of.
+    #[inline(always)]
+    #[must_use]
+    pub const fn computed_checksum(&self, rest: Sum) -> Be16 {
+        rest.half(Be16::new((self.kind as u16) << 8 | self.code as u16))
+            .half(self.checksum)
+            .half(self.first)
+            .half(self.second)
+            .checksum()
+    }
 }
 
 /// Length of the header in bytes; an error's quoted packet follows.

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::checksum::Delta;
+use crate::checksum::{Delta, Sum};
 use crate::{Be16, Be32};
 
 /// The fixed part of the header; options may follow.
@@ -51,6 +51,10 @@ pub struct Route {
 
 /// Offset of [`Route`] in [`Ipv4`].
 pub const ROUTE_OFFSET: usize = core::mem::offset_of!(Ipv4, ttl);
+/// Offset of the header checksum.
+pub const CHECKSUM_OFFSET: usize = core::mem::offset_of!(Ipv4, checksum);
+/// Offset of the source address; the destination follows.
+pub const SOURCE_OFFSET: usize = core::mem::offset_of!(Ipv4, source);
 /// Length of the fixed part in bytes, also the least a header can have.
 pub const MIN_HEADER_LENGTH: usize = size_of::<Ipv4>();
 /// Length of the longest header (15 words) in bytes.
@@ -92,6 +96,24 @@ impl Ipv4 {
     #[must_use]
     pub const fn header_length(&self) -> usize {
         (self.version_ihl as usize & 0xf) * 4
+    }
+
+    /// The checksum of the fixed part, computed anew; the field itself counts as it is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn computed_checksum(&self) -> Be16 {
+        Sum::new()
+            .half(Be16::new(
+                (self.version_ihl as u16) << 8 | self.traffic_class as u16,
+            ))
+            .half(self.total_length)
+            .half(self.identification)
+            .half(self.flags_fragment)
+            .half(Be16::new((self.ttl as u16) << 8 | self.protocol as u16))
+            .half(self.checksum)
+            .word(self.source)
+            .word(self.destination)
+            .checksum()
     }
 
     /// Whether this is a fragment other than the first, which has no transport header.

@@ -195,7 +195,14 @@ mod tests {
         bytes[39] = 0x09;
         let header = Ipv6::read_from_bytes(&bytes).unwrap();
         assert_eq!((header.version(), header.traffic_class()), (6, 0xab));
-        assert_eq!((header.payload_length.get(), header.next_header, header.hop_limit), (0x102, 17, 64));
+        assert_eq!(
+            (
+                header.payload_length.get(),
+                header.next_header,
+                header.hop_limit
+            ),
+            (0x102, 17, 64)
+        );
         assert_eq!(header.source.octets()[0], 0x20);
         assert_eq!(header.destination.octets()[15], 9);
         assert_eq!(Address::new(header.source.octets()), header.source);

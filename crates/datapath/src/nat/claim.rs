@@ -1,20 +1,20 @@
 //! Claims a source port for a new flow.
 
 use abi::backend::{Backend, Link};
-use abi::directory::{KeyV4, SERVICE};
-use abi::flow::{FORWARD, FlowKeyV4, FlowV4, REVERSE, Rewrite};
+use abi::directory::SERVICE;
+use abi::family::{Address as _, Family};
+use abi::flow::{FORWARD, Flow as _, FlowKey as _, FlowState, REVERSE, Rewrite as _};
 use abi::limits::PORT_CANDIDATES;
 use abi::reason::Reason;
 use wire::Be16;
 use wire::checksum::Delta;
-use wire::ipv4;
 
 use crate::classify;
-use crate::{FlowTable, InsertError, Parsed, Tables};
+use crate::{FamilyTables, FlowTable, InsertError, Parsed, Tables};
 
 /// Everything about a new flow but its port.
-pub(super) struct Opening<'p> {
-    pub(super) parsed: &'p Parsed,
+pub(super) struct Opening<'p, F: Family> {
+    pub(super) parsed: &'p Parsed<F>,
     pub(super) service: u32,
     pub(super) backend_index: u32,
     pub(super) backend: &'p Backend,
@@ -24,9 +24,9 @@ pub(super) struct Opening<'p> {
 /// Finds a free source port, the client's own first, and holds it by entering the reverse
 /// direction in the half-open table. Returns the port.
 #[inline(always)]
-pub(super) fn claim<T: Tables>(
+pub(super) fn claim<F: Family, T: Tables + FamilyTables<F>>(
     tables: &T,
-    opening: &Opening<'_>,
+    opening: &Opening<'_, F>,
     hash: u64,
 ) -> Result<Be16, Reason> {
     let settings = tables.settings();
@@ -51,17 +51,22 @@ pub(super) fn claim<T: Tables>(
 
 /// Whether replies to this port would be taken for a service's own packets.
 #[inline(always)]
-fn is_service<T: Tables>(tables: &T, key: &FlowKeyV4) -> bool {
-    let key = KeyV4::new(key.destination(), key.destination_port(), key.protocol());
-    classify::entry(tables, key).is_some_and(|entry| entry.kind & SERVICE != 0)
+fn is_service<F: Family, T: FamilyTables<F>>(tables: &T, key: &F::FlowKey) -> bool {
+    classify::lookup(
+        tables,
+        key.destination(),
+        key.destination_port(),
+        key.protocol(),
+    )
+    .is_some_and(|target| target.kind & SERVICE != 0)
 }
 
 /// Whether the tuple could be had.
 #[inline(always)]
-fn try_claim<T: Tables>(
+fn try_claim<F: Family, T: FamilyTables<F>>(
     tables: &T,
-    key: &FlowKeyV4,
-    flow: &FlowV4,
+    key: &F::FlowKey,
+    flow: &F::Flow,
     is_clients_port: bool,
 ) -> Result<bool, Reason> {
     if is_established(tables, key) {
@@ -84,12 +89,12 @@ fn try_claim<T: Tables>(
 
 /// Takes up the client's own claim, whose forward half was pushed out.
 #[inline(always)]
-fn take_up<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> bool {
+fn take_up<F: Family, T: FamilyTables<F>>(tables: &T, key: &F::FlowKey, flow: &F::Flow) -> bool {
     let ours = tables.flow(FlowTable::HalfOpen, key, |entry| {
-        let ours = entry.becomes == flow.becomes;
+        let ours = entry.becomes() == flow.becomes();
         if ours {
-            entry.client = flow.client;
-            entry.last_seen = flow.last_seen;
+            entry.state_mut().client = flow.state().client;
+            entry.state_mut().last_seen = flow.state().last_seen;
         }
         ours
     });
@@ -97,11 +102,11 @@ fn take_up<T: Tables>(tables: &T, key: &FlowKeyV4, flow: &FlowV4) -> bool {
 }
 
 #[inline(always)]
-fn is_established<T: Tables>(tables: &T, key: &FlowKeyV4) -> bool {
+fn is_established<F: Family, T: FamilyTables<F>>(tables: &T, key: &F::FlowKey) -> bool {
     tables.flow(FlowTable::Established, key, |_| ()).is_some()
 }
 
-impl Opening<'_> {
+impl<F: Family> Opening<'_, F> {
     /// The port the backend is reached on.
     #[inline(always)]
     fn backend_port(&self) -> Be16 {
@@ -112,68 +117,59 @@ impl Opening<'_> {
         }
     }
 
+    /// The backend's address and ours towards it.
+    #[inline(always)]
+    fn addresses(&self) -> (F::Address, F::Address) {
+        (
+            F::Address::from_stored(&self.backend.address),
+            F::Address::from_stored(&self.backend.source),
+        )
+    }
+
     /// The 5-tuple of replies to `port` of ours.
     #[inline(always)]
-    fn reverse_key(&self, port: Be16) -> FlowKeyV4 {
-        FlowKeyV4::new(
-            self.backend.address.as_v4(),
-            self.backend.nat_source.as_v4(),
-            self.backend_port(),
-            port,
-            self.parsed.key.protocol(),
-        )
+    fn reverse_key(&self, port: Be16) -> F::FlowKey {
+        let (backend, ours) = self.addresses();
+        let protocol = self.parsed.key.protocol();
+        F::FlowKey::new(backend, ours, self.backend_port(), port, protocol)
     }
 
     /// The entry of the packets to the backend.
     #[inline(always)]
-    pub(super) fn forward(&self, now: u32, port: Be16) -> FlowV4 {
-        let packet_becomes = FlowKeyV4::new(
-            self.backend.nat_source.as_v4(),
-            self.backend.address.as_v4(),
-            port,
-            self.backend_port(),
-            self.parsed.key.protocol(),
-        );
-        self.entry(&self.parsed.key, &packet_becomes, now, FORWARD)
+    pub(super) fn forward(&self, now: u32, port: Be16) -> F::Flow {
+        let (backend, ours) = self.addresses();
+        let protocol = self.parsed.key.protocol();
+        let becomes = F::FlowKey::new(ours, backend, port, self.backend_port(), protocol);
+        self.entry(&self.parsed.key, &becomes, now, FORWARD)
     }
 
     /// The entry of the packets to the client, which arrive with `key`.
     #[inline(always)]
-    fn reverse(&self, key: &FlowKeyV4, now: u32) -> FlowV4 {
-        let original = &self.parsed.key;
-        let packet_becomes = FlowKeyV4::new(
-            original.destination(),
-            original.source(),
-            original.destination_port(),
-            original.source_port(),
-            original.protocol(),
-        );
-        self.entry(key, &packet_becomes, now, REVERSE)
+    fn reverse(&self, key: &F::FlowKey, now: u32) -> F::Flow {
+        self.entry(key, &self.parsed.key.reversed(), now, REVERSE)
     }
 
     #[inline(always)]
-    fn entry(&self, from: &FlowKeyV4, to: &FlowKeyV4, now: u32, direction: u8) -> FlowV4 {
-        let addresses = Delta::NONE
-            .double_word(from.source(), to.source())
-            .double_word(from.destination(), to.destination());
+    fn entry(&self, from: &F::FlowKey, to: &F::FlowKey, now: u32, direction: u8) -> F::Flow {
+        let addresses = F::Address::delta(Delta::NONE, from.source(), to.source());
+        let addresses = F::Address::delta(addresses, from.destination(), to.destination());
         let transport = addresses
             .word(from.source_port(), to.source_port())
             .word(from.destination_port(), to.destination_port());
-        FlowV4 {
-            becomes: Rewrite {
-                source: to.source(),
-                destination: to.destination(),
-                source_port: to.source_port(),
-                destination_port: to.destination_port(),
-                ip_delta: ipv4::with_ttl_decrement(addresses).fold(),
-                transport_delta: transport.fold(),
-            },
+        let becomes = F::Rewrite::new(
+            (to.source(), to.destination()),
+            (to.source_port(), to.destination_port()),
+            addresses.fold(),
+            transport.fold(),
+        );
+        let state = FlowState {
             service: self.service,
             backend: self.backend_index,
             client: self.client,
             last_seen: now,
             direction,
-            ..FlowV4::default()
-        }
+            ..FlowState::default()
+        };
+        F::Flow::new(becomes, state)
     }
 }

@@ -1,14 +1,17 @@
 //! Packets of flows that are in a table, in both directions.
 
-use abi::backend::{Link, RESOLVED};
-use abi::flow::{ANSWERED, FIN_SEEN, FORWARD, FlowV4, RST_SEEN, Rewrite};
+use abi::backend::{ALIVE, Link, RESOLVED};
+use abi::family::Family;
+use abi::flow::{ANSWERED, FIN_SEEN, FORWARD, Flow as _, FlowKey as _, FlowState, RST_SEEN};
 use abi::reason::Reason;
 use wire::tcp;
 
 use super::promote::{Promotion, promote};
 use super::rewrite::rewrite;
 use super::{ip_bytes, link_back};
-use crate::{FlowTable, Packet, Parsed, Segment, Tables, Transport, Verdict};
+use crate::parse::Header;
+use crate::walk::Walked;
+use crate::{FamilyTables, FlowTable, Packet, Parsed, Segment, Tables, Transport, Verdict};
 
 /// A RST this far ahead of what the backend acknowledged is taken to be genuine. The backend
 /// itself insists on an exact match (RFC 5961, section 3.2), but its acknowledgment may not have
@@ -17,36 +20,38 @@ const RESET_WINDOW: u32 = 1 << 20;
 
 /// What a packet needs of its flow's entry, copied out at once.
 #[derive(Clone, Copy)]
-pub(super) struct Known {
-    pub(super) becomes: Rewrite,
-    pub(super) direction: u8,
-    service: u32,
-    backend: u32,
-    client: Link,
+pub(crate) struct Known<F: Family> {
+    pub(crate) becomes: F::Rewrite,
+    pub(crate) direction: u8,
+    pub(crate) service: u32,
+    pub(crate) backend: u32,
+    pub(crate) client: Link,
     seen: u8,
 }
 
-/// Sends the packet on if its flow is known.
+/// Sends the packet on if its flow is known. A flow whose backend died is forgotten, and
+/// `orphaned` says so.
 #[inline(always)]
-pub(super) fn forward<P: Packet, T: Tables>(
+pub(super) fn forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
-    parsed: &Parsed,
-) -> Option<Verdict> {
+    parsed: &Parsed<F>,
+    orphaned: &mut bool,
+) -> Option<Walked> {
     let link = link_back(packet, parsed);
     let now = tables.now();
-    let find = |table| tables.flow(table, &parsed.key, |entry| see(entry, parsed, &link, now));
+    let look = |table| tables.flow(table, &parsed.key, |entry| see(entry, parsed, &link, now));
 
     let mut table = FlowTable::Established;
-    let mut found = find(table);
+    let mut found = look(table);
     if found.is_none() {
         table = FlowTable::HalfOpen;
-        found = find(table);
+        found = look(table);
     }
     if found.is_none() && !parsed.segment.is_opening() {
         // Another CPU may have moved the flow over between the two lookups.
         table = FlowTable::Established;
-        found = find(table);
+        found = look(table);
     }
     let flow = found?;
     if flow.direction == FORWARD {
@@ -54,22 +59,53 @@ pub(super) fn forward<P: Packet, T: Tables>(
             tables.remove_flow(table, &parsed.key);
             return None;
         }
-        Some(to_backend(packet, tables, parsed, table, &flow))
+        to_backend(packet, tables, parsed, table, &flow, orphaned)
     } else {
-        Some(to_client(packet, tables, parsed, table, &flow))
+        Some(Walked::done(to_client(
+            packet, tables, parsed, table, &flow,
+        )))
+    }
+}
+
+/// The flow with this key, without noting anything: for errors about it.
+#[inline(always)]
+pub(crate) fn find<F: Family, T: FamilyTables<F>>(
+    tables: &T,
+    key: &F::FlowKey,
+) -> Option<Known<F>> {
+    tables
+        .flow(FlowTable::Established, key, |entry| known(entry))
+        .or_else(|| tables.flow(FlowTable::HalfOpen, key, |entry| known(entry)))
+}
+
+#[inline(always)]
+fn known<F: Family>(entry: &F::Flow) -> Known<F> {
+    let state = entry.state();
+    Known {
+        becomes: entry.becomes(),
+        direction: state.direction,
+        service: state.service,
+        backend: state.backend,
+        client: state.client,
+        seen: state.seen,
     }
 }
 
 /// Whether the reverse half of a half-open flow is still there: it may have been pushed out, and
 /// another flow may have its tuple by now. Looking at it also keeps it among the recent ones.
 #[inline(always)]
-fn holds_claim<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known, now: u32) -> bool {
+fn holds_claim<F: Family, T: FamilyTables<F>>(
+    tables: &T,
+    parsed: &Parsed<F>,
+    flow: &Known<F>,
+    now: u32,
+) -> bool {
     let client = &parsed.key;
     let key = client.opposite(&flow.becomes);
-    let ours = |reverse: &mut FlowV4| {
+    let ours = |reverse: &mut F::Flow| {
         let ours = reverse.leads_to(client);
         if ours {
-            reverse.last_seen = now;
+            reverse.state_mut().last_seen = now;
         }
         ours
     };
@@ -80,30 +116,24 @@ fn holds_claim<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known, now: u32) -
 
 /// Notes in the flow's entry what this packet says, and returns the entry as it was before.
 #[inline(always)]
-fn see(entry: &mut FlowV4, parsed: &Parsed, link: &Link, now: u32) -> Known {
-    let flow = Known {
-        becomes: entry.becomes,
-        direction: entry.direction,
-        service: entry.service,
-        backend: entry.backend,
-        client: entry.client,
-        seen: entry.seen,
-    };
-    if entry.last_seen != now {
-        entry.last_seen = now;
+fn see<F: Family>(entry: &mut F::Flow, parsed: &Parsed<F>, link: &Link, now: u32) -> Known<F> {
+    let flow = known(entry);
+    let state = entry.state_mut();
+    if state.last_seen != now {
+        state.last_seen = now;
     }
     let is_forward = flow.direction == FORWARD;
     if is_forward && flow.client != *link {
-        entry.client = *link;
+        state.client = *link;
     }
     let segment = &parsed.segment;
     if segment.flags & tcp::FIN != 0 {
-        entry.seen |= FIN_SEEN;
+        state.seen |= FIN_SEEN;
     }
     if !is_forward {
         match segment.transport {
-            Transport::Tcp => see_backend_tcp(entry, segment),
-            _ => entry.seen |= ANSWERED,
+            Transport::Tcp => see_backend_tcp(state, segment),
+            _ => state.seen |= ANSWERED,
         }
     }
     flow
@@ -111,7 +141,7 @@ fn see(entry: &mut FlowV4, parsed: &Parsed, link: &Link, now: u32) -> Known {
 
 /// The part of [`see`] that only the backend is trusted with.
 #[inline(always)]
-fn see_backend_tcp(entry: &mut FlowV4, segment: &Segment) {
+fn see_backend_tcp(entry: &mut FlowState, segment: &Segment) {
     let flags = segment.flags;
     if flags & tcp::ACK != 0 {
         entry.acknowledged = segment.acknowledgment.get();
@@ -125,24 +155,36 @@ fn see_backend_tcp(entry: &mut FlowV4, segment: &Segment) {
     }
 }
 
-/// Client to backend.
+/// Client to backend. `None` if the backend died: the flow is forgotten.
 #[inline(always)]
-fn to_backend<P: Packet, T: Tables>(
+fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
-    parsed: &Parsed,
+    parsed: &Parsed<F>,
     table: FlowTable,
-    flow: &Known,
-) -> Verdict {
+    flow: &Known<F>,
+    orphaned: &mut bool,
+) -> Option<Walked> {
     let verdict = |reason| Verdict::of_backend(reason, flow.service, flow.backend);
-    if parsed.ipv4.ttl <= 1 {
-        return verdict(Reason::TtlExceeded);
+    let done = |reason| Some(Walked::done(verdict(reason)));
+    if parsed.ip.ttl <= 1 {
+        return done(Reason::TtlExceeded);
     }
     let Some(backend) = tables.backend(flow.backend) else {
-        return verdict(Reason::Inconsistent);
+        return done(Reason::Inconsistent);
     };
+    if backend.flags & ALIVE == 0 {
+        tables.remove_flow(table, &parsed.key);
+        tables.remove_flow(table, &parsed.key.opposite(&flow.becomes));
+        *orphaned = true;
+        return None;
+    }
     if backend.flags & RESOLVED == 0 {
-        return verdict(Reason::NextHopUnknown);
+        return done(Reason::NextHopUnknown);
+    }
+    if parsed.ip.length > u32::from(backend.mtu) {
+        let mtu = u32::from(backend.mtu);
+        return Some(Walked::too_big(verdict(Reason::TooBig), mtu));
     }
     let link = link_back(packet, parsed);
     if flow.client != link {
@@ -156,30 +198,30 @@ fn to_backend<P: Packet, T: Tables>(
         match promote(tables, parsed, flow) {
             Promotion::Done | Promotion::NotYet => {}
             Promotion::TableFull => reason = Reason::ForwardedTableFull,
-            Promotion::TupleTaken => return verdict(Reason::NoFlow),
+            Promotion::TupleTaken => return done(Reason::NoFlow),
         }
     }
     if rewrite(packet, parsed, &flow.becomes, &backend.link).is_none() {
-        return verdict(Reason::Inconsistent);
+        return done(Reason::Inconsistent);
     }
-    tables.count_forwarded(flow.backend, ip_bytes(&parsed.ipv4), false);
-    Verdict {
+    tables.count_forwarded(flow.backend, ip_bytes(parsed), false);
+    Some(Walked::done(Verdict {
         interface: backend.link.interface(),
         ..verdict(reason)
-    }
+    }))
 }
 
 /// Backend to client.
 #[inline(always)]
-fn to_client<P: Packet, T: Tables>(
+fn to_client<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
-    parsed: &Parsed,
+    parsed: &Parsed<F>,
     table: FlowTable,
-    flow: &Known,
+    flow: &Known<F>,
 ) -> Verdict {
     let verdict = |reason| Verdict::of_backend(reason, flow.service, flow.backend);
-    if parsed.ipv4.ttl <= 1 {
+    if parsed.ip.ttl <= 1 {
         return verdict(Reason::TtlExceeded);
     }
     if table == FlowTable::HalfOpen {
@@ -194,7 +236,7 @@ fn to_client<P: Packet, T: Tables>(
     if rewrite(packet, parsed, &flow.becomes, &flow.client).is_none() {
         return verdict(Reason::Inconsistent);
     }
-    tables.count_replied(flow.backend, ip_bytes(&parsed.ipv4));
+    tables.count_replied(flow.backend, ip_bytes(parsed));
     Verdict {
         interface: flow.client.interface(),
         ..verdict(Reason::Replied)
@@ -211,12 +253,17 @@ fn may_complete_handshake(segment: &Segment) -> bool {
 /// SYN and RST of a client: the first may open a closed flow again (the backend decides, as it
 /// would without us), the second closes it.
 #[inline(always)]
-fn note_control_flags<T: Tables>(tables: &T, parsed: &Parsed, table: FlowTable, flow: &Known) {
+fn note_control_flags<F: Family, T: FamilyTables<F>>(
+    tables: &T,
+    parsed: &Parsed<F>,
+    table: FlowTable,
+    flow: &Known<F>,
+) {
     let sequence = parsed.segment.sequence.get();
     let reset = parsed.segment.flags & tcp::RST != 0;
     let opening = parsed.segment.is_opening();
     if opening && flow.seen != 0 {
-        tables.flow(table, &parsed.key, |entry| entry.seen = 0);
+        tables.flow(table, &parsed.key, |entry| entry.state_mut().seen = 0);
     }
     tell_other(tables, parsed, table, flow, |reverse| {
         if opening {
@@ -229,13 +276,13 @@ fn note_control_flags<T: Tables>(tables: &T, parsed: &Parsed, table: FlowTable, 
 
 /// Changes the other direction's entry.
 #[inline(always)]
-fn tell_other<T: Tables>(
+fn tell_other<F: Family, T: FamilyTables<F>>(
     tables: &T,
-    parsed: &Parsed,
+    parsed: &Parsed<F>,
     table: FlowTable,
-    flow: &Known,
-    change: impl FnOnce(&mut FlowV4),
+    flow: &Known<F>,
+    change: impl FnOnce(&mut FlowState),
 ) {
     let key = parsed.key.opposite(&flow.becomes);
-    tables.flow(table, &key, change);
+    tables.flow(table, &key, |entry| change(entry.state_mut()));
 }

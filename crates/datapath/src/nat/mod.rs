@@ -14,41 +14,45 @@ mod promote;
 mod rewrite;
 mod start;
 
+pub(crate) use known::{Known, find};
 pub use rewrite::rewrite;
 
+use abi::NO_INDEX;
 use abi::backend::Link;
+use abi::family::Family;
 use abi::reason::Reason;
-use wire::ipv4;
 
-use crate::{Packet, Parsed, Tables, Verdict};
+use crate::parse::Header;
+use crate::walk::Walked;
+use crate::{FamilyTables, Packet, Parsed, Tables, Verdict};
 
-/// A packet to a service (`Some`) or to a source address of ours: of a flow we know, the first of
-/// one, or the host's own. One function for both, because what it calls is most of the program,
-/// which the verifier walks once for each place it is inlined at.
+/// A packet to a service or ([`NO_INDEX`]) to a source address of ours: of a flow we know, the
+/// first of one, or the host's own.
 #[inline(always)]
-pub(crate) fn forward<P: Packet, T: Tables>(
+pub(crate) fn forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
-    parsed: &Parsed,
-    service: Option<u32>,
-) -> Verdict {
-    if let Some(verdict) = known::forward(packet, tables, parsed) {
-        return verdict;
+    parsed: &Parsed<F>,
+    service: u32,
+) -> Walked {
+    let mut orphaned = false;
+    if let Some(walked) = known::forward(packet, tables, parsed, &mut orphaned) {
+        return walked;
     }
-    match service {
-        Some(service) => start::start(packet, tables, parsed, service),
-        None => Verdict::of(Reason::NotForService),
+    if service == NO_INDEX {
+        return Walked::done(Verdict::of(Reason::NotForService));
     }
+    start::start(packet, tables, parsed, service, orphaned)
 }
 
 /// The way back to whoever sent this packet.
 #[inline(always)]
-fn link_back<P: Packet>(packet: &P, parsed: &Parsed) -> Link {
+pub(crate) fn link_back<F: Family, P: Packet>(packet: &P, parsed: &Parsed<F>) -> Link {
     Link::new(parsed.ethernet.swapped(), packet.ingress_interface())
 }
 
 /// Length of the IP packet in bytes, for the counters.
 #[inline(always)]
-fn ip_bytes(ipv4: &ipv4::Ipv4) -> u64 {
-    u64::from(ipv4.total_length.get())
+fn ip_bytes<F: Family>(parsed: &Parsed<F>) -> u64 {
+    u64::from(parsed.ip.length)
 }

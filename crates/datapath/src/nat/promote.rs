@@ -1,9 +1,10 @@
 //! A half-open flow becomes an established one.
 
-use abi::flow::{ANSWERED, FORWARD, FlowKeyV4};
+use abi::family::Family;
+use abi::flow::{ANSWERED, FORWARD, Flow as _, FlowKey as _};
 
 use super::known::Known;
-use crate::{EstablishError, FlowTable, InsertError, Parsed, Tables, Transport};
+use crate::{EstablishError, FamilyTables, FlowTable, InsertError, Parsed, Transport};
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,11 @@ pub(super) enum Promotion {
 
 /// Moves the flow of this packet over. `flow` is the packet's own entry.
 #[inline(always)]
-pub(super) fn promote<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known) -> Promotion {
+pub(super) fn promote<F: Family, T: FamilyTables<F>>(
+    tables: &T,
+    parsed: &Parsed<F>,
+    flow: &Known<F>,
+) -> Promotion {
     let other_key = parsed.key.opposite(&flow.becomes);
     let (forward_key, reverse_key) = if flow.direction == FORWARD {
         (&parsed.key, &other_key)
@@ -31,6 +36,7 @@ pub(super) fn promote<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known) -> P
     let acknowledgment = parsed.segment.acknowledgment.get();
     let complete = tables.flow(FlowTable::HalfOpen, reverse_key, |reverse| {
         // A spoofed client cannot know the backend's initial sequence number (RFC 9293, section 3.4.1).
+        let reverse = reverse.state();
         reverse.seen & ANSWERED != 0 && (!is_tcp || reverse.handshake == acknowledgment)
     });
     if complete != Some(true) {
@@ -46,7 +52,11 @@ pub(super) fn promote<T: Tables>(tables: &T, parsed: &Parsed, flow: &Known) -> P
 
 /// Enters both directions, the claimed tuple first.
 #[inline(always)]
-fn establish<T: Tables>(tables: &T, forward: &FlowKeyV4, reverse: &FlowKeyV4) -> Promotion {
+fn establish<F: Family, T: FamilyTables<F>>(
+    tables: &T,
+    forward: &F::FlowKey,
+    reverse: &F::FlowKey,
+) -> Promotion {
     match tables.establish_flow(reverse) {
         Ok(()) => {}
         Err(EstablishError::Missing) => return Promotion::NotYet,

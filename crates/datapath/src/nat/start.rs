@@ -1,47 +1,69 @@
 //! The first packet of a flow.
 
 use abi::backend::RESOLVED;
+use abi::control::feature;
+use abi::family::Family;
+use abi::flow::{Flow as _, FlowKey as _};
 use abi::reason::Reason;
+use abi::service::{QUIC, Service};
 
 use super::claim::{Opening, claim};
 use super::rewrite::rewrite;
 use super::{ip_bytes, link_back};
-use crate::{FlowTable, Packet, Parsed, Tables, Transport, Verdict, select};
+use crate::parse::Header;
+use crate::select::{self, Routed};
+use crate::walk::Walked;
+use crate::{FamilyTables, FlowTable, InsertError, Packet, Parsed, Tables, Transport, Verdict};
 
 /// Picks a backend and a port for the packet's flow, enters it and sends the packet on.
+/// `orphaned`: the flow's backend died, and its packets go to another one, which will reset it.
 #[inline(always)]
-pub(super) fn start<P: Packet, T: Tables>(
+pub(super) fn start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
-    parsed: &Parsed,
+    parsed: &Parsed<F>,
     service: u32,
-) -> Verdict {
-    match try_start(packet, tables, parsed, service) {
-        Ok(verdict) => verdict,
-        Err(reason) => Verdict::of_service(reason, service),
+    orphaned: bool,
+) -> Walked {
+    match check(parsed, orphaned).and_then(|()| try_start(packet, tables, parsed, service)) {
+        Ok(walked) => walked,
+        Err(reason) => Walked::done(Verdict::of_service(reason, service)),
     }
 }
 
 #[inline(always)]
-fn try_start<P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    parsed: &Parsed,
-    service_index: u32,
-) -> Result<Verdict, Reason> {
-    if parsed.segment.transport == Transport::Tcp && !parsed.segment.is_opening() {
+fn check<F: Family>(parsed: &Parsed<F>, orphaned: bool) -> Result<(), Reason> {
+    let transport = parsed.segment.transport;
+    if transport == Transport::Tcp && !parsed.segment.is_opening() && !orphaned {
         return Err(Reason::NoFlow);
     }
-    if parsed.ipv4.ttl <= 1 {
+    if transport == Transport::LaterFragment {
+        return Err(Reason::LaterFragment);
+    }
+    if parsed.ip.ttl <= 1 {
         return Err(Reason::TtlExceeded);
     }
+    Ok(())
+}
+
+#[inline(always)]
+fn try_start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
+    packet: &mut P,
+    tables: &T,
+    parsed: &Parsed<F>,
+    service_index: u32,
+) -> Result<Walked, Reason> {
     let service = tables.service(service_index).ok_or(Reason::Inconsistent)?;
     let seed = tables.settings().flow_seed;
-    let hash = select::slot_hash(&parsed.key, service, seed);
-    let backend_index = select::backend(tables, service, hash)?;
+    let backend_index = choose(packet, tables, parsed, service_index, service)?;
     let backend = tables.backend(backend_index).ok_or(Reason::Inconsistent)?;
     if backend.flags & RESOLVED == 0 {
         return Err(Reason::NextHopUnknown);
+    }
+    let verdict = |reason| Verdict::of_backend(reason, service_index, backend_index);
+    if parsed.ip.length > u32::from(backend.mtu) {
+        let mtu = u32::from(backend.mtu);
+        return Ok(Walked::too_big(verdict(Reason::TooBig), mtu));
     }
     let opening = Opening {
         parsed,
@@ -50,18 +72,39 @@ fn try_start<P: Packet, T: Tables>(
         backend,
         client: link_back(packet, parsed),
     };
-    let port = claim(tables, &opening, select::flow_hash(&parsed.key, seed))?;
+    let port = claim(tables, &opening, parsed.key.hash(seed))?;
     let flow = opening.forward(tables.now(), port);
     // Exists: another CPU started the same flow, at the same backend; its claim lapses unused.
     let entered = tables.insert_flow(FlowTable::HalfOpen, &parsed.key, &flow);
-    if entered == Err(crate::InsertError::Full) {
-        tables.remove_flow(FlowTable::HalfOpen, &parsed.key.opposite(&flow.becomes));
+    if entered == Err(InsertError::Full) {
+        tables.remove_flow(FlowTable::HalfOpen, &parsed.key.opposite(&flow.becomes()));
         return Err(Reason::FlowTableFull);
     }
-    rewrite(packet, parsed, &flow.becomes, &backend.link).ok_or(Reason::Inconsistent)?;
-    tables.count_forwarded(backend_index, ip_bytes(&parsed.ipv4), true);
-    Ok(Verdict {
+    rewrite(packet, parsed, &flow.becomes(), &backend.link).ok_or(Reason::Inconsistent)?;
+    tables.count_forwarded(backend_index, ip_bytes(parsed), true);
+    Ok(Walked::done(Verdict {
         interface: backend.link.interface(),
-        ..Verdict::of_backend(Reason::NewFlow, service_index, backend_index)
-    })
+        ..verdict(Reason::NewFlow)
+    }))
+}
+
+/// The backend of a new flow: by connection id if there is one that a server made (the client has
+/// changed its address), else by the slot.
+#[inline(always)]
+fn choose<F: Header, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    parsed: &Parsed<F>,
+    index: u32,
+    service: &Service,
+) -> Result<u32, Reason> {
+    if tables.settings().features & feature::QUIC != 0
+        && service.flags & QUIC != 0
+        && parsed.segment.transport == Transport::Udp
+        && let Routed::Backend(backend) = select::route(packet, tables, parsed, index, service)
+    {
+        return Ok(backend);
+    }
+    let hash = select::slot_hash::<F>(&parsed.key, service, tables.settings().flow_seed);
+    Ok(select::slot(tables, service, hash)?.current())
 }
