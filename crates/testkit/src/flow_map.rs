@@ -1,8 +1,8 @@
 //! A table of flows in memory.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
-use abi::flow::{FlowKeyV4, FlowV4};
 use datapath::InsertError;
 
 /// What happens when a table is full.
@@ -16,17 +16,17 @@ pub enum WhenFull {
 
 /// A table of flows with a capacity.
 #[derive(Clone, Debug)]
-pub struct FlowMap {
+pub struct FlowMap<K, V> {
     capacity: usize,
     when_full: WhenFull,
     /// With the tick of the last look.
-    entries: HashMap<FlowKeyV4, (FlowV4, u64)>,
+    entries: HashMap<K, (V, u64)>,
     /// The keys by the tick of the last look.
-    order: BTreeMap<u64, FlowKeyV4>,
+    order: BTreeMap<u64, K>,
     tick: u64,
 }
 
-impl FlowMap {
+impl<K: Copy + Eq + Ord + Hash, V: Copy> FlowMap<K, V> {
     /// An empty table for `capacity` entries.
     #[must_use]
     pub fn new(capacity: usize, when_full: WhenFull) -> Self {
@@ -40,7 +40,7 @@ impl FlowMap {
     }
 
     /// The entry of `key`, which becomes the youngest.
-    pub fn get_mut(&mut self, key: &FlowKeyV4) -> Option<&mut FlowV4> {
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let (flow, seen) = self.entries.get_mut(key)?;
         self.tick += 1;
         self.order.remove(seen);
@@ -50,7 +50,7 @@ impl FlowMap {
     }
 
     /// Enters `flow` if `key` is free.
-    pub fn insert(&mut self, key: &FlowKeyV4, flow: &FlowV4) -> Result<(), InsertError> {
+    pub fn insert(&mut self, key: &K, flow: &V) -> Result<(), InsertError> {
         if self.entries.contains_key(key) {
             return Err(InsertError::Exists);
         }
@@ -67,8 +67,17 @@ impl FlowMap {
         Ok(())
     }
 
+    /// Enters `flow` in place of whatever `key` has.
+    pub fn replace(&mut self, key: &K, flow: &V) -> Result<(), InsertError> {
+        if let Some(present) = self.get_mut(key) {
+            *present = *flow;
+            return Ok(());
+        }
+        self.insert(key, flow)
+    }
+
     /// Removes the entry of `key`, if there is one.
-    pub fn remove(&mut self, key: &FlowKeyV4) {
+    pub fn remove(&mut self, key: &K) {
         if let Some((_, seen)) = self.entries.remove(key) {
             self.order.remove(&seen);
         }
@@ -76,8 +85,8 @@ impl FlowMap {
 
     /// All entries in the order of their keys.
     #[must_use]
-    pub fn entries(&self) -> BTreeMap<FlowKeyV4, FlowV4> {
-        let entry = |(key, (flow, _)): (&FlowKeyV4, &(FlowV4, u64))| (*key, *flow);
+    pub fn entries(&self) -> BTreeMap<K, V> {
+        let entry = |(key, (flow, _)): (&K, &(V, u64))| (*key, *flow);
         self.entries.iter().map(entry).collect()
     }
 
@@ -96,6 +105,7 @@ impl FlowMap {
 
 #[cfg(test)]
 mod tests {
+    use abi::flow::{FlowKey as _, FlowKeyV4, FlowV4};
     use wire::{Be16, Be32};
 
     use super::*;

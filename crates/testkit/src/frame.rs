@@ -1,6 +1,9 @@
 //! A frame in memory.
 
-use datapath::Packet;
+use abi::backend::Link;
+use abi::family::Family;
+use datapath::{Packet, RouteQuery, Way};
+use wire::ethernet::Addresses;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Bytes and the interface they came in by. Every access is checked against the end.
@@ -12,7 +15,18 @@ pub struct Frame {
     pub ingress_interface: u32,
 }
 
+/// Bytes that a frame may grow by at its front: what the kernel guarantees (`XDP_PACKET_HEADROOM`).
+const HEADROOM: usize = 256;
+
 impl Packet for Frame {
+    type Local<'p> = &'p mut Frame;
+
+    fn local(&mut self) -> &mut Frame {
+        self
+    }
+
+    fn refresh(&mut self) {}
+
     fn read<V: FromBytes>(&self, offset: usize) -> Option<V> {
         let end = offset.checked_add(size_of::<V>())?;
         V::read_from_bytes(self.bytes.get(offset..end)?).ok()
@@ -31,6 +45,84 @@ impl Packet for Frame {
 
     fn ingress_interface(&self) -> u32 {
         self.ingress_interface
+    }
+
+    fn grow_front(&mut self, bytes: usize) -> Option<()> {
+        if bytes > HEADROOM {
+            return None;
+        }
+        self.bytes.splice(0..0, std::iter::repeat_n(0, bytes));
+        Some(())
+    }
+
+    fn shrink_front(&mut self, bytes: usize) -> Option<()> {
+        if bytes > self.bytes.len() {
+            return None;
+        }
+        self.bytes.drain(..bytes);
+        Some(())
+    }
+
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        if length > self.bytes.len() {
+            return None;
+        }
+        self.bytes.truncate(length);
+        Some(())
+    }
+
+    /// Back where it came from, as in the kernel's test runs.
+    fn route<F: Family>(&self, _query: &RouteQuery<F>) -> Way {
+        match self.read::<Addresses>(0) {
+            Some(addresses) => Way::Link(Link::new(addresses.swapped(), self.ingress_interface)),
+            None => Way::Host,
+        }
+    }
+}
+
+/// A borrowed frame is a frame.
+impl Packet for &mut Frame {
+    type Local<'p>
+        = &'p mut Frame
+    where
+        Self: 'p;
+
+    fn local(&mut self) -> &mut Frame {
+        self
+    }
+
+    fn refresh(&mut self) {}
+
+    fn read<V: FromBytes>(&self, offset: usize) -> Option<V> {
+        (**self).read(offset)
+    }
+
+    fn write<V: IntoBytes + Immutable>(&mut self, offset: usize, value: &V) -> Option<()> {
+        (**self).write(offset, value)
+    }
+
+    fn is_at_least(&self, length: usize) -> bool {
+        (**self).is_at_least(length)
+    }
+
+    fn ingress_interface(&self) -> u32 {
+        (**self).ingress_interface()
+    }
+
+    fn grow_front(&mut self, bytes: usize) -> Option<()> {
+        (**self).grow_front(bytes)
+    }
+
+    fn shrink_front(&mut self, bytes: usize) -> Option<()> {
+        (**self).shrink_front(bytes)
+    }
+
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        (**self).truncate(length)
+    }
+
+    fn route<F: Family>(&self, query: &RouteQuery<F>) -> Way {
+        (**self).route(query)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use abi::backend::Backend;
-use abi::control::Settings;
+use abi::backend::{ALIVE, Backend, TAKES_NEW};
+use abi::control::{Settings, feature};
 use abi::service::AFFINITY_SOURCE;
 use wire::ethernet::Addresses;
 use wire::ipv4::{TCP, UDP};
@@ -37,7 +37,7 @@ const OTHER_INTERFACE: u32 = 7;
 #[must_use]
 pub fn content() -> Content {
     let unresolved = Backend {
-        flags: 0,
+        flags: ALIVE | TAKES_NEW,
         ..neighbour(4, 83)
     };
     let away = backend(
@@ -70,6 +70,10 @@ fn settings() -> Settings {
         any_port: 1,
         first_port: 20_000,
         port_count: 1,
+        features: feature::ALL & !feature::OUTER_ENTROPY,
+        outer_ttl: 64,
+        exceptions_per_window: 1_000_000,
+        icmp_errors_per_window: 1_000_000,
     }
 }
 
