@@ -8,7 +8,7 @@ use engine::dataplane::{DataPlane, FlowTable, action};
 use engine::desired::Desired;
 use engine::directory::Directory;
 use engine::image::{self, Image};
-use testkit::content::Content;
+use testkit::content::{self, Content};
 use testkit::fixture::{FlowCounts, SHORTEST_TEST_RUN, Subject};
 use testkit::outcome::Outcome;
 use testkit::world::INTERFACE;
@@ -94,13 +94,15 @@ impl Subject for Program {
 #[must_use]
 pub fn content_of(desired: &Desired, image: &Image) -> Content {
     Content {
-        settings: image::settings(desired, true),
-        directory: image.directory.buckets.clone(),
-        directory_seed: image.directory.seed,
-        directory_log2: image.directory.log2,
+        directory: content::Directory {
+            buckets: image.directory.buckets.clone(),
+            seed: image.directory.seed,
+            log2: image.directory.log2,
+        },
         services: image.services.clone(),
         slots: image.slots.clone(),
         backends: image.backends.clone(),
+        ..Content::new(image::settings(desired, true))
     }
 }
 
@@ -109,9 +111,9 @@ pub fn content_of(desired: &Desired, image: &Image) -> Content {
 pub fn image_of(content: &Content) -> Image {
     Image {
         directory: Directory {
-            buckets: content.directory.clone(),
-            seed: content.directory_seed,
-            log2: content.directory_log2,
+            buckets: content.directory.buckets.clone(),
+            seed: content.directory.seed,
+            log2: content.directory.log2,
         },
         services: content.services.clone(),
         backends: content.backends.clone(),

@@ -3,7 +3,9 @@
 use std::net::Ipv4Addr;
 
 use abi::backend::Link;
-use abi::flow::{ANSWERED, FORWARD, FlowKeyV4, FlowV4, REVERSE, Rewrite};
+use abi::flow::{
+    ANSWERED, FORWARD, FlowKey as _, FlowKeyV4, FlowState, FlowV4, REVERSE, RewriteV4,
+};
 use wire::checksum::{self, Delta};
 use wire::ethernet::{self, Addresses};
 use wire::{Be16, Be32, ipv4, tcp, udp};
@@ -228,13 +230,15 @@ pub(crate) fn established(index: u32, now: u32) -> [(FlowKeyV4, FlowV4); 2] {
     let client = Link::new(Addresses::new(OUR_MAC, CLIENT_MAC).swapped(), INTERFACE);
     let flow = |from: FlowKeyV4, other: FlowKeyV4, direction, seen| FlowV4 {
         becomes: becomes(from, other),
-        service: 0,
-        backend: index % BACKENDS,
-        client,
-        last_seen: now,
-        direction,
-        seen,
-        ..FlowV4::default()
+        state: FlowState {
+            service: 0,
+            backend: index % BACKENDS,
+            client,
+            last_seen: now,
+            direction,
+            seen,
+            ..FlowState::default()
+        },
     };
     [
         (from_client, flow(from_client, from_backend, FORWARD, 0)),
@@ -246,7 +250,7 @@ pub(crate) fn established(index: u32, now: u32) -> [(FlowKeyV4, FlowV4); 2] {
 }
 
 /// Packets with key `from` leave as the opposite of `other`.
-fn becomes(from: FlowKeyV4, other: FlowKeyV4) -> Rewrite {
+fn becomes(from: FlowKeyV4, other: FlowKeyV4) -> RewriteV4 {
     let (source, destination) = (other.destination(), other.source());
     let (source_port, destination_port) = (other.destination_port(), other.source_port());
     let addresses = Delta::NONE
@@ -255,12 +259,12 @@ fn becomes(from: FlowKeyV4, other: FlowKeyV4) -> Rewrite {
     let transport = addresses
         .word(from.source_port(), source_port)
         .word(from.destination_port(), destination_port);
-    Rewrite {
+    RewriteV4 {
         source,
         destination,
         source_port,
         destination_port,
-        ip_delta: ipv4::with_ttl_decrement(addresses).fold(),
+        ip_delta: addresses.fold(),
         transport_delta: transport.fold(),
     }
 }

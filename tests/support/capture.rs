@@ -102,12 +102,14 @@ pub fn verify<'f>(frames: impl IntoIterator<Item = &'f Vec<u8>>) -> Verified {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use testkit::builder::PacketBuilder;
 
     use super::*;
 
     fn builders() -> [PacketBuilder; 2] {
-        let from = "10.0.0.1:40000".parse().unwrap();
+        let from: SocketAddr = "10.0.0.1:40000".parse().unwrap();
         let to = "10.0.0.10:8000".parse().unwrap();
         [
             PacketBuilder::tcp(from, to).payload(b"some bytes"),

@@ -122,6 +122,7 @@ fn a_frame_of_several_buffers_is_rewritten_as_natively() {
     let capacities = Capacities {
         established: 64,
         half_open: 64,
+        exceptions: 64,
     };
     let tables = MemoryTables::new(world::content(), capacities);
     let mut program = program(64, HALF_OPEN_FLOWS);

@@ -34,6 +34,7 @@ fn every_fixture_gives_its_golden_packets_natively() {
         let capacities = Capacities {
             established: fixture.flows as usize * 2,
             half_open: 64,
+            exceptions: 64,
         };
         let mut native = Native(MemoryTables::new(world::content(), capacities));
         failures.extend(fixture::run(&fixture, &mut native).err());

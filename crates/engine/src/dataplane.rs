@@ -112,7 +112,11 @@ impl DataPlane {
         let first = if self.second_copy { copy } else { 0 };
         self.directory.write(first, &image.directory.buckets);
         let directory_v4 = image.directory.active(first as u32);
-        self.control.write(0, &[Control { directory_v4 }]);
+        let control = Control {
+            directory_v4,
+            ..Control::default()
+        };
+        self.control.write(0, &[control]);
         Ok(())
     }
 }

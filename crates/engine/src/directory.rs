@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use abi::directory::{Active, BUCKET_ENTRIES, BucketV4, EntryV4, KeyV4};
+use abi::directory::{Active, BUCKET_ENTRIES, BucketV4, DirectoryKey as _, EntryV4, KeyV4};
 use abi::limits::MAX_DIRECTORY_LOG2;
 
 use crate::EngineError;
@@ -15,7 +15,7 @@ const SEEDS_PER_SIZE: u32 = 64;
 pub struct Directory {
     /// `2^log2` of them.
     pub buckets: Vec<BucketV4>,
-    /// See [`KeyV4::bucket`].
+    /// See [`abi::directory::DirectoryKey::bucket`].
     pub seed: u32,
     /// log2 of the number of buckets.
     pub log2: u8,
@@ -100,8 +100,10 @@ mod tests {
                 };
                 let entry = EntryV4 {
                     key: order.key(),
-                    service: i,
-                    kind: abi::directory::SERVICE,
+                    target: abi::directory::Target {
+                        service: i,
+                        kind: abi::directory::SERVICE,
+                    },
                 };
                 (order, entry)
             })
@@ -115,7 +117,7 @@ mod tests {
             let directory = Directory::build(&entries).unwrap();
             let active = directory.active(0);
             for entry in entries.values() {
-                let bucket = &directory.buckets[active.bucket(entry.key) as usize];
+                let bucket = &directory.buckets[active.bucket(&entry.key) as usize];
                 assert!(bucket.entries.contains(entry), "{count} keys, {entry:?}");
             }
         }
@@ -137,8 +139,8 @@ mod tests {
         }
         .key();
         assert_eq!(
-            directory.active(1024).bucket(key),
-            directory.active(0).bucket(key) + 1024
+            directory.active(1024).bucket(&key),
+            directory.active(0).bucket(&key) + 1024
         );
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use abi::NO_INDEX;
 use abi::backend::{self, Address, Link};
-use abi::control::Settings;
-use abi::directory::{self, EntryV4};
+use abi::control::{Settings, feature};
+use abi::directory::{self, EntryV4, Target};
 use abi::limits::{MAX_BACKENDS, MAX_SERVICES, MAX_SLOTS};
 use abi::service::{self, Ring};
 use abi::slot::Slot;
@@ -58,6 +58,10 @@ pub fn settings(desired: &Desired, report: bool) -> Settings {
         port_count: u32::from(desired.nat.last_port)
             .saturating_sub(u32::from(desired.nat.first_port))
             + 1,
+        features: feature::NAT | feature::IPV4 | feature::ECHO,
+        outer_ttl: desired.tunnel.ttl.into(),
+        exceptions_per_window: desired.limits.exceptions_per_second,
+        icmp_errors_per_window: desired.limits.icmp_errors_per_second,
     }
 }
 
@@ -156,7 +160,7 @@ fn rings(desired: &Desired) -> Result<(Vec<service::Service>, Vec<Slot>), Engine
                 Affinity::None => 0,
                 _ => service::AFFINITY_SOURCE,
             },
-            reserved: [0; 6],
+            ..service::Service::default()
         });
         slots.extend(
             ring.owners()
@@ -229,6 +233,7 @@ fn backend_entry(
     let mut entry = backend::Backend {
         address: address(backend.address),
         port: Be16::new(port),
+        flags: backend::ALIVE | backend::TAKES_NEW,
         ..backend::Backend::default()
     };
     let Some(hop) = next_hop else {
@@ -237,23 +242,20 @@ fn backend_entry(
     let source = desired
         .source(service.mode, backend.address)
         .unwrap_or(hop.source_address);
-    entry.nat_source = address(source);
+    entry.source = address(source);
     entry.link = Link::new(
         Addresses::new(hop.destination_mac.0, hop.source_mac.0),
         hop.interface_index,
     );
     entry.mtu = u16::try_from(hop.mtu).unwrap_or(u16::MAX);
-    entry.flags = backend::RESOLVED;
+    entry.flags |= backend::RESOLVED;
     entry
 }
 
 fn address(address: IpAddr) -> Address {
     match address {
         IpAddr::V4(v4) => Address::v4(Be32::new(v4.to_bits())),
-        IpAddr::V6(v6) => {
-            let bits = v6.to_bits();
-            Address([96, 64, 32, 0].map(|shift| Be32::new((bits >> shift) as u32)))
-        }
+        IpAddr::V6(v6) => Address::v6(wire::ipv6::Address::new(v6.octets())),
     }
 }
 
@@ -277,16 +279,31 @@ fn directory_entries(
                 ServicePort::Any => 0,
             };
             add(&mut entries, key(0), directory::VIP, NO_INDEX);
+            let icmp = KeyOrder {
+                protocol: wire::ipv4::ICMP,
+                ..key(0)
+            };
+            add(
+                &mut entries,
+                icmp,
+                directory::VIP | directory::ECHO,
+                NO_INDEX,
+            );
             add(&mut entries, key(port), directory::SERVICE, index as u32);
         }
         for backend in backends.by_ref().take(service.backends.len()) {
             let key = KeyOrder {
-                address: backend.nat_source.as_v4().get(),
+                address: backend.source.as_v4().get(),
                 port: 0,
                 protocol,
             };
             if backend.flags & backend::RESOLVED != 0 {
                 add(&mut entries, key, directory::NAT_SOURCE, NO_INDEX);
+                let icmp = KeyOrder {
+                    protocol: wire::ipv4::ICMP,
+                    ..key
+                };
+                add(&mut entries, icmp, directory::NAT_SOURCE, NO_INDEX);
             }
         }
     }
@@ -296,12 +313,14 @@ fn directory_entries(
 fn add(entries: &mut BTreeMap<KeyOrder, EntryV4>, order: KeyOrder, kind: u32, service: u32) {
     let entry = entries.entry(order).or_insert(EntryV4 {
         key: order.key(),
-        service: NO_INDEX,
-        kind: 0,
+        target: Target {
+            service: NO_INDEX,
+            kind: 0,
+        },
     });
-    entry.kind |= kind;
+    entry.target.kind |= kind;
     if service != NO_INDEX {
-        entry.service = service;
+        entry.target.service = service;
     }
 }
 

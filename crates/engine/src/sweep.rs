@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use abi::flow::{FIN_SEEN, FORWARD, FlowKeyV4, FlowV4, RST_SEEN};
+use abi::flow::{FIN_SEEN, FORWARD, FlowKey as _, FlowKeyV4, FlowV4, RST_SEEN};
 
 use crate::EngineError;
 use crate::dataplane::{DataPlane, FlowTable};
@@ -68,10 +68,12 @@ impl Ages {
         let age = other
             .map_or(u32::MAX, |other| age(now, other))
             .min(age(now, this));
-        let seen =
-            |flag| this.seen & flag != 0 || other.is_some_and(|other| other.seen & flag != 0);
-        let both =
-            |flag| this.seen & flag != 0 && other.is_some_and(|other| other.seen & flag != 0);
+        let seen = |flag| {
+            this.state.seen & flag != 0 || other.is_some_and(|other| other.state.seen & flag != 0)
+        };
+        let both = |flag| {
+            this.state.seen & flag != 0 && other.is_some_and(|other| other.state.seen & flag != 0)
+        };
         let limit = match table {
             FlowTable::HalfOpen => self.half_open,
             FlowTable::Established if other.is_none() => self.rest,
@@ -85,7 +87,7 @@ impl Ages {
 
 /// Jiffies since the entry's last packet. A packet that came after `now` was read has age 0.
 fn age(now: u32, flow: &FlowV4) -> u32 {
-    let age = now.wrapping_sub(flow.last_seen);
+    let age = now.wrapping_sub(flow.state.last_seen);
     if age > i32::MAX as u32 { 0 } else { age }
 }
 
@@ -108,9 +110,9 @@ pub fn sweep(plane: &mut DataPlane, ages: &Ages) -> Result<Swept, EngineError> {
         let mut flows = 0_u64;
         let mut candidates = Vec::new();
         plane.for_each_flow(table, |key, flow| {
-            flows += u64::from(flow.direction == FORWARD);
+            flows += u64::from(flow.state.direction == FORWARD);
             if age(now, flow) >= ages.shortest(table) {
-                candidates.push((*key, flow.direction));
+                candidates.push((*key, flow.state.direction));
             }
         })?;
         for (key, direction) in candidates {
@@ -149,6 +151,8 @@ fn remove_if_over(
 
 #[cfg(test)]
 mod tests {
+    use abi::flow::FlowState;
+
     use super::*;
 
     const TICK: Duration = Duration::from_millis(10);
@@ -156,8 +160,11 @@ mod tests {
 
     fn half(last_seen: u32, seen: u8) -> FlowV4 {
         FlowV4 {
-            last_seen,
-            seen,
+            state: FlowState {
+                last_seen,
+                seen,
+                ..FlowState::default()
+            },
             ..FlowV4::default()
         }
     }

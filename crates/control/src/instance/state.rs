@@ -257,7 +257,7 @@ impl Instance {
         let count = |table| {
             let mut flows = 0_u64;
             self.plane.for_each_flow(table, |_, flow| {
-                flows += u64::from(flow.direction == FORWARD);
+                flows += u64::from(flow.state.direction == FORWARD);
             })?;
             Ok::<_, EngineError>(flows)
         };

@@ -250,8 +250,7 @@ fn write<F: Messages, P: Packet>(
     rewritten: &Rewritten<F>,
 ) -> Option<()> {
     let addresses = F::Address::delta(Delta::NONE, parsed.key.source(), rewritten.source);
-    let addresses =
-        F::Address::delta(addresses, parsed.key.destination(), rewritten.destination);
+    let addresses = F::Address::delta(addresses, parsed.key.destination(), rewritten.destination);
     packet.refresh();
     packet.write(0, &rewritten.link.addresses())?;
     let route = (rewritten.source, rewritten.destination);

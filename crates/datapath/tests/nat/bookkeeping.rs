@@ -16,7 +16,8 @@ use crate::conversation::{
 /// The entries of the only flow: from the client, from the backend.
 fn halves(tables: &MemoryTables, table: FlowTable) -> (FlowV4, FlowV4) {
     let flows = tables.flows(table).into_values();
-    let (forward, reverse): (Vec<_>, Vec<_>) = flows.partition(|flow| flow.direction == FORWARD);
+    let (forward, reverse): (Vec<_>, Vec<_>) =
+        flows.partition(|flow| flow.state.direction == FORWARD);
     assert_eq!((forward.len(), reverse.len()), (1, 1));
     (forward[0], reverse[0])
 }
@@ -29,7 +30,7 @@ fn seen(packets: &[PacketBuilder]) -> (u8, u8) {
         send(&tables, packet.clone(), CLIENT_MAC);
     }
     let (forward, reverse) = halves(&tables, FlowTable::Established);
-    (forward.seen, reverse.seen)
+    (forward.state.seen, reverse.state.seen)
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn each_half_knows_when_its_last_packet_came() {
     send(&tables, segment(client(0), SYN, 0), CLIENT_MAC);
     let times = |table| {
         let (forward, reverse) = halves(&tables, table);
-        (forward.last_seen, reverse.last_seen)
+        (forward.state.last_seen, reverse.state.last_seen)
     };
     assert_eq!(times(FlowTable::HalfOpen), (10, 10));
     tables.set_now(20);

@@ -25,6 +25,7 @@ pub(crate) fn tables(half_open: usize) -> MemoryTables {
     let capacities = Capacities {
         established,
         half_open,
+        exceptions: 64,
     };
     MemoryTables::new(world::content(), capacities)
 }

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddrV4;
 
+use abi::family::V4;
 use abi::flow::{FORWARD, FlowKeyV4, REVERSE};
 use abi::reason::Reason;
-use evenkeel_datapath::{FlowTable, Tables};
+use evenkeel_datapath::{FamilyTables, FlowTable};
 use testkit::builder::PacketBuilder;
 use testkit::endpoints::Endpoints;
 use testkit::outcome::Outcome;
@@ -21,11 +22,11 @@ fn evict(tables: &MemoryTables, direction: u8) {
     let keys: Vec<FlowKeyV4> = tables
         .flows(FlowTable::HalfOpen)
         .into_iter()
-        .filter(|(_, flow)| flow.direction == direction)
+        .filter(|(_, flow)| flow.state.direction == direction)
         .map(|(key, _)| key)
         .collect();
     assert_eq!(keys.len(), 1);
-    tables.remove_flow(FlowTable::HalfOpen, &keys[0]);
+    FamilyTables::<V4>::remove_flow(tables, FlowTable::HalfOpen, &keys[0]);
 }
 
 #[test]
@@ -143,6 +144,7 @@ fn a_udp_flow_that_found_no_room_is_established_when_there_is_some() {
     let capacities = Capacities {
         established: 2,
         half_open: 32,
+        exceptions: 64,
     };
     let tables = MemoryTables::new(world::content(), capacities);
     let question = |port| {
@@ -156,7 +158,7 @@ fn a_udp_flow_that_found_no_room_is_established_when_there_is_some() {
     }
     assert_eq!(question(40_001), Reason::ForwardedTableFull);
     for key in tables.flows(FlowTable::Established).keys() {
-        tables.remove_flow(FlowTable::Established, key);
+        FamilyTables::<V4>::remove_flow(&tables, FlowTable::Established, key);
     }
     assert_eq!(question(40_001), Reason::Forwarded);
     assert_eq!(tables.flows(FlowTable::Established).len(), 2);

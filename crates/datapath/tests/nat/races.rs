@@ -3,13 +3,19 @@
 use std::cell::RefCell;
 
 use abi::backend::Backend;
-use abi::control::{Control, Settings};
-use abi::directory::BucketV4;
-use abi::flow::{FORWARD, FlowKeyV4, FlowV4};
+use abi::control::Settings;
+use abi::directory::Active;
+use abi::exception::Exception;
+use abi::family::{Family, V4, V6};
+use abi::flow::{FORWARD, FlowKeyV4, FlowV4, FragmentPorts};
+use abi::pace::Pace;
+use abi::quic::ServerKey;
 use abi::reason::Reason;
 use abi::service::Service;
 use abi::slot::Slot;
-use evenkeel_datapath::{EstablishError, FlowTable, InsertError, Tables, Verdict, process};
+use evenkeel_datapath::{
+    EstablishError, FamilyTables, FlowTable, InsertError, Tables, Verdict, process,
+};
 use testkit::builder::PacketBuilder;
 use testkit::frame::Frame;
 use testkit::tables::MemoryTables;
@@ -49,14 +55,11 @@ impl Tables for Shared<'_> {
     fn settings(&self) -> Settings {
         self.tables.settings()
     }
-    fn control(&self) -> Control {
-        self.tables.control()
+    fn zero(&self) -> usize {
+        self.tables.zero()
     }
     fn now(&self) -> u32 {
         self.tables.now()
-    }
-    fn bucket_v4(&self, index: u32) -> Option<&BucketV4> {
-        self.tables.bucket_v4(index)
     }
     fn service(&self, index: u32) -> Option<&Service> {
         self.tables.service(index)
@@ -67,30 +70,11 @@ impl Tables for Shared<'_> {
     fn backend(&self, index: u32) -> Option<&Backend> {
         self.tables.backend(index)
     }
-    fn flow<R>(
-        &self,
-        table: FlowTable,
-        key: &FlowKeyV4,
-        visit: impl FnOnce(&mut FlowV4) -> R,
-    ) -> Option<R> {
-        self.at(Step::LookUp(table));
-        self.tables.flow(table, key, visit)
+    fn quic_server(&self, key: &ServerKey) -> Option<u32> {
+        self.tables.quic_server(key)
     }
-    fn insert_flow(
-        &self,
-        table: FlowTable,
-        key: &FlowKeyV4,
-        flow: &FlowV4,
-    ) -> Result<(), InsertError> {
-        self.at(Step::Insert(table));
-        self.tables.insert_flow(table, key, flow)
-    }
-    fn establish_flow(&self, key: &FlowKeyV4) -> Result<(), EstablishError> {
-        self.at(Step::Establish);
-        self.tables.establish_flow(key)
-    }
-    fn remove_flow(&self, table: FlowTable, key: &FlowKeyV4) {
-        self.tables.remove_flow(table, key);
+    fn pace<R>(&self, index: u32, visit: impl FnOnce(&mut Pace) -> R) -> Option<R> {
+        self.tables.pace(index, visit)
     }
     fn count_reason(&self, reason: Reason) {
         self.tables.count_reason(reason);
@@ -102,6 +86,73 @@ impl Tables for Shared<'_> {
         self.tables.count_replied(backend, bytes);
     }
 }
+
+macro_rules! family_tables {
+    ($family:ident) => {
+        impl FamilyTables<$family> for Shared<'_> {
+            fn directory(&self) -> Active {
+                FamilyTables::<$family>::directory(self.tables)
+            }
+            fn bucket(&self, index: u32) -> Option<&<$family as Family>::Bucket> {
+                FamilyTables::<$family>::bucket(self.tables, index)
+            }
+            fn prefix(&self, key: &<$family as Family>::PrefixKey) -> Option<u32> {
+                FamilyTables::<$family>::prefix(self.tables, key)
+            }
+            fn flow<R>(
+                &self,
+                table: FlowTable,
+                key: &<$family as Family>::FlowKey,
+                visit: impl FnOnce(&mut <$family as Family>::Flow) -> R,
+            ) -> Option<R> {
+                self.at(Step::LookUp(table));
+                FamilyTables::<$family>::flow(self.tables, table, key, visit)
+            }
+            fn insert_flow(
+                &self,
+                table: FlowTable,
+                key: &<$family as Family>::FlowKey,
+                flow: &<$family as Family>::Flow,
+            ) -> Result<(), InsertError> {
+                self.at(Step::Insert(table));
+                FamilyTables::<$family>::insert_flow(self.tables, table, key, flow)
+            }
+            fn establish_flow(
+                &self,
+                key: &<$family as Family>::FlowKey,
+            ) -> Result<(), EstablishError> {
+                self.at(Step::Establish);
+                FamilyTables::<$family>::establish_flow(self.tables, key)
+            }
+            fn remove_flow(&self, table: FlowTable, key: &<$family as Family>::FlowKey) {
+                FamilyTables::<$family>::remove_flow(self.tables, table, key);
+            }
+            fn exception<R>(
+                &self,
+                key: &<$family as Family>::FlowKey,
+                visit: impl FnOnce(&mut Exception) -> R,
+            ) -> Option<R> {
+                FamilyTables::<$family>::exception(self.tables, key, visit)
+            }
+            fn enter_exception(
+                &self,
+                key: &<$family as Family>::FlowKey,
+                exception: &Exception,
+            ) -> Option<()> {
+                FamilyTables::<$family>::enter_exception(self.tables, key, exception)
+            }
+            fn fragment(&self, key: &<$family as Family>::FlowKey) -> Option<FragmentPorts> {
+                FamilyTables::<$family>::fragment(self.tables, key)
+            }
+            fn remember_fragment(&self, key: &<$family as Family>::FlowKey, ports: FragmentPorts) {
+                FamilyTables::<$family>::remember_fragment(self.tables, key, ports);
+            }
+        }
+    };
+}
+
+family_tables!(V4);
+family_tables!(V6);
 
 /// Sends a packet while another CPU does `deed` just before our first `step` of that kind.
 fn send_while(
@@ -136,7 +187,7 @@ fn pushes_out(which: impl Fn(&FlowV4) -> bool) -> impl FnOnce(&MemoryTables) {
     move |tables| {
         for (key, flow) in tables.flows(FlowTable::HalfOpen) {
             if which(&flow) {
-                tables.remove_flow(FlowTable::HalfOpen, &key);
+                FamilyTables::<V4>::remove_flow(tables, FlowTable::HalfOpen, &key);
             }
         }
     }
@@ -155,7 +206,7 @@ fn holders(tables: &MemoryTables) -> Vec<(FlowKeyV4, u32)> {
     flows.extend(tables.flows(FlowTable::Established));
     flows
         .into_iter()
-        .filter(|(_, flow)| flow.direction != FORWARD)
+        .filter(|(_, flow)| flow.state.direction != FORWARD)
         .map(|(key, flow)| (key, flow.becomes.destination.get()))
         .collect()
 }
@@ -203,7 +254,7 @@ fn a_flow_that_is_promoted_twice_at_once_is_established_once() {
 fn a_half_that_is_pushed_out_during_promotion_leaves_no_half_established() {
     for direction in [0, 1] {
         let tables = half_open();
-        let pushes_out = pushes_out(|flow| flow.direction == direction);
+        let pushes_out = pushes_out(|flow| flow.state.direction == direction);
         let last_ack = segment(client(0), ACK, 5001);
         let verdict = send_while(&tables, &last_ack, Step::Establish, pushes_out);
         assert_eq!(verdict.reason, Reason::Forwarded);

@@ -22,6 +22,7 @@ use wire::tcp::{ACK, FIN, RST, SYN};
 const AMPLE: Capacities = Capacities {
     established: 4096,
     half_open: 4096,
+    exceptions: 64,
 };
 /// Few: clients share them.
 const CLIENT_PORTS: [u16; 5] = [40_000, 40_001, 8000, 20_001, 0];

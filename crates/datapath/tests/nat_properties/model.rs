@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use abi::control::Settings;
-use abi::flow::{FORWARD, FlowKeyV4};
+use abi::control::{Settings, feature};
+use abi::flow::{FORWARD, Flow as _, FlowKey as _, FlowKeyV4};
 use abi::reason::Reason;
 use evenkeel_datapath::FlowTable;
 use proptest::prelude::*;
@@ -55,6 +55,10 @@ impl Model {
             any_port: 1,
             first_port: 20_000,
             port_count: 4,
+            features: feature::NAT | feature::IPV4,
+            exceptions_per_window: 0,
+            icmp_errors_per_window: 0,
+            outer_ttl: 64,
         });
         for (index, (protocol, service)) in SERVICES.iter().enumerate() {
             let is_any_port = index == SERVICES.len() - 1;
@@ -165,10 +169,10 @@ impl Model {
         prop_assert_eq!(flows.len(), 2 * self.flows.len());
         for (client, assigned) in &self.flows {
             let (forward, reverse) = (flows[&key(client)], flows[&key(&assigned.inside.swapped())]);
-            prop_assert_eq!(forward.direction, FORWARD);
+            prop_assert_eq!(forward.state.direction, FORWARD);
             prop_assert!(reverse.leads_to(&key(client)));
-            prop_assert_eq!(forward.backend, reverse.backend);
-            prop_assert_eq!(forward.client, reverse.client);
+            prop_assert_eq!(forward.state.backend, reverse.state.backend);
+            prop_assert_eq!(forward.state.client, reverse.state.client);
         }
         Ok(())
     }
