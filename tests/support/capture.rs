@@ -110,7 +110,7 @@ mod tests {
 
     fn builders() -> [PacketBuilder; 2] {
         let from: SocketAddr = "10.0.0.1:40000".parse().unwrap();
-        let to = "10.0.0.10:8000".parse().unwrap();
+        let to: SocketAddr = "10.0.0.10:8000".parse().unwrap();
         [
             PacketBuilder::tcp(from, to).payload(b"some bytes"),
             PacketBuilder::udp(from, to).payload(b"odd"),

@@ -71,7 +71,7 @@ reasons! {
     OtherProtocol = "other_protocol", Pass;
     /// No service has this destination, and it belongs to no flow.
     NotForService = "not_for_service", Pass;
-    /// A later fragment to a service's address whose first fragment has not been seen.
+    /// A later fragment to an address of services or of mode nat whose first fragment has not been seen.
     LaterFragment = "later_fragment", Pass;
     /// ICMP that the host handles itself: no echo request to an answering VIP and no error about a flow.
     IcmpForHost = "icmp_for_host", Pass;

@@ -63,17 +63,11 @@ pub(crate) fn classify<F: Family, T: Tables + FamilyTables<F>>(
     Headed::Elsewhere
 }
 
-/// Whether a fragment without ports may be for us: to an address of services or of `nat`, into a
-/// prefix or, for `dnat`, from anywhere.
+/// Whether this is to an address that has services, or to a source address of `nat`.
 #[inline(always)]
-pub(crate) fn may_be_ours<F: Family, T: Tables + FamilyTables<F>>(
-    key: &F::FlowKey,
-    tables: &T,
-) -> bool {
-    let features = tables.settings().features;
-    features & (feature::DNAT | feature::PREFIX) != 0
-        || lookup(tables, key.destination(), ANY_PORT, key.protocol())
-            .is_some_and(|target| target.kind & (SERVICE | VIP | NAT_SOURCE) != 0)
+pub(crate) fn is_to_ours<F: Family, T: FamilyTables<F>>(key: &F::FlowKey, tables: &T) -> bool {
+    lookup(tables, key.destination(), ANY_PORT, key.protocol())
+        .is_some_and(|target| target.kind & (SERVICE | VIP | NAT_SOURCE) != 0)
 }
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! Fragments (DESIGN: 3.5): the first one carries the ports and leaves them behind, later ones
 //! follow it.
 
+use abi::control::feature;
 use abi::family::Family;
 use abi::flow::FlowKey as _;
 use abi::reason::Reason;
@@ -25,12 +26,21 @@ pub(crate) fn find_ports<F: Family, T: Tables + FamilyTables<F>>(
     tables: &T,
     parsed: &mut Parsed<F>,
 ) -> Result<(), Reason> {
-    if !classify::may_be_ours(&parsed.key, tables) {
+    if parsed.key.protocol() == F::ICMP {
+        return Err(Reason::IcmpForHost);
+    }
+    let is_to_ours = classify::is_to_ours(&parsed.key, tables);
+    // Of `dnat` and of prefixes only the table knows.
+    if !is_to_ours && tables.settings().features & (feature::DNAT | feature::PREFIX) == 0 {
         return Err(Reason::NotForService);
     }
-    let ports = tables
-        .fragment(&packet_key(parsed))
-        .ok_or(Reason::LaterFragment)?;
+    let Some(ports) = tables.fragment(&packet_key(parsed)) else {
+        return Err(if is_to_ours {
+            Reason::LaterFragment
+        } else {
+            Reason::NotForService
+        });
+    };
     parsed.key = F::FlowKey::new(
         parsed.key.source(),
         parsed.key.destination(),

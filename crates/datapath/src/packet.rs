@@ -2,6 +2,7 @@
 
 use abi::backend::Link;
 use abi::family::Family;
+use wire::checksum::Sum;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A received frame. Offsets count bytes from its start.
@@ -31,6 +32,9 @@ pub trait Packet {
 
     /// Whether the frame has at least `length` bytes, those beyond its first buffer included.
     fn is_at_least(&self, length: usize) -> bool;
+
+    /// The one's complement sum of `LENGTH` bytes, a multiple of four.
+    fn sum<const LENGTH: usize>(&self, offset: usize) -> Option<Sum>;
 
     /// Index of the interface it came in by.
     fn ingress_interface(&self) -> u32;

@@ -92,16 +92,6 @@ fn try_answer<F: Answer, P: Packet>(packet: &mut P, parsed: &Parsed<F>, mtu: u32
     F::write(packet, parsed, mtu, quote, sum)
 }
 
-/// The sum of `WORDS` words of four bytes.
-#[inline(always)]
-fn sum_words<P: Packet, const WORDS: usize>(packet: &P, offset: usize) -> Option<Sum> {
-    let mut sum = Sum::default();
-    for i in 0..WORDS {
-        sum = sum.word(packet.read::<Be32>(offset + 4 * i)?);
-    }
-    Some(sum)
-}
-
 impl Answer for V4 {
     #[inline(always)]
     fn quote(length: u32) -> Option<usize> {
@@ -117,9 +107,9 @@ impl Answer for V4 {
     #[inline(always)]
     fn sum<P: Packet>(packet: &P, offset: usize, quote: usize) -> Option<Sum> {
         if quote == QUOTE_V4 {
-            sum_words::<P, { QUOTE_V4 / 4 }>(packet, offset)
+            packet.sum::<QUOTE_V4>(offset)
         } else {
-            sum_words::<P, { SHORT_QUOTE_V4 / 4 }>(packet, offset)
+            packet.sum::<SHORT_QUOTE_V4>(offset)
         }
     }
 
@@ -170,7 +160,7 @@ impl Answer for V6 {
 
     #[inline(always)]
     fn sum<P: Packet>(packet: &P, offset: usize, _quote: usize) -> Option<Sum> {
-        sum_words::<P, { QUOTE_V6 / 4 }>(packet, offset)
+        packet.sum::<QUOTE_V6>(offset)
     }
 
     #[inline(always)]

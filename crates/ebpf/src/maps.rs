@@ -88,6 +88,6 @@ pub(crate) static SETTINGS: Settings = Settings {
     port_count: 1,
     features: feature::ALL,
     outer_ttl: 0,
-    exceptions_per_window: 0,
-    icmp_errors_per_window: 0,
+    exceptions_per_window: 1,
+    icmp_errors_per_window: 1,
 };

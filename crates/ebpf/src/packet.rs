@@ -4,11 +4,17 @@ use core::ptr;
 
 use abi::family::Family;
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
+use aya_ebpf::helpers::{
+    bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+};
 use datapath::{Packet, RouteQuery, Way};
+use wire::checksum::Sum;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::route;
+
+/// What `bpf_csum_diff` takes at once.
+const LONGEST_SUM: usize = 512;
 
 /// Start and end of the frame's first buffer, read once.
 pub(crate) struct Frame {
@@ -103,6 +109,28 @@ impl Packet for Frame {
         // Only frames of several buffers (or truncated ones) get here.
         // SAFETY: the context is the one the kernel called us with.
         unsafe { bpf_xdp_get_buff_len(self.context) >= length as u64 }
+    }
+
+    /// By the kernel's helper, in pieces that it takes: a loop over the packet would become
+    /// arithmetic with the frame's end, which the verifier prohibits.
+    #[inline(always)]
+    fn sum<const LENGTH: usize>(&self, offset: usize) -> Option<Sum> {
+        let start = self.at(offset, LENGTH)?;
+        let mut sum = 0;
+        let mut done = 0;
+        while done < LENGTH {
+            let length = if LENGTH - done < LONGEST_SUM {
+                LENGTH - done
+            } else {
+                LONGEST_SUM
+            };
+            let piece = (start + done) as *mut u32;
+            // SAFETY: `at` has compared the end of all of it with the frame's.
+            let partial = unsafe { bpf_csum_diff(ptr::null_mut(), 0, piece, length as u32, sum) };
+            sum = u32::try_from(partial).ok()?;
+            done += length;
+        }
+        Some(Sum::of(sum))
     }
 
     #[inline(always)]

@@ -58,7 +58,7 @@ pub fn settings(desired: &Desired, report: bool) -> Settings {
         port_count: u32::from(desired.nat.last_port)
             .saturating_sub(u32::from(desired.nat.first_port))
             + 1,
-        features: feature::NAT | feature::IPV4 | feature::ECHO,
+        features: feature::ALL & !feature::OUTER_ENTROPY,
         outer_ttl: desired.tunnel.ttl.into(),
         exceptions_per_window: desired.limits.exceptions_per_second,
         icmp_errors_per_window: desired.limits.icmp_errors_per_second,

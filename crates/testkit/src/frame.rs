@@ -3,6 +3,7 @@
 use abi::backend::Link;
 use abi::family::Family;
 use datapath::{Packet, RouteQuery, Way};
+use wire::checksum::{self, Sum};
 use wire::ethernet::Addresses;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -41,6 +42,11 @@ impl Packet for Frame {
 
     fn is_at_least(&self, length: usize) -> bool {
         self.bytes.len() >= length
+    }
+
+    fn sum<const LENGTH: usize>(&self, offset: usize) -> Option<Sum> {
+        let bytes = self.bytes.get(offset..offset.checked_add(LENGTH)?)?;
+        Some(Sum::of(checksum::sum(bytes, 0).into()))
     }
 
     fn ingress_interface(&self) -> u32 {
@@ -103,6 +109,10 @@ impl Packet for &mut Frame {
 
     fn is_at_least(&self, length: usize) -> bool {
         (**self).is_at_least(length)
+    }
+
+    fn sum<const LENGTH: usize>(&self, offset: usize) -> Option<Sum> {
+        (**self).sum::<LENGTH>(offset)
     }
 
     fn ingress_interface(&self) -> u32 {

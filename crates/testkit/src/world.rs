@@ -72,8 +72,8 @@ fn settings() -> Settings {
         port_count: 1,
         features: feature::ALL & !feature::OUTER_ENTROPY,
         outer_ttl: 64,
-        exceptions_per_window: 1_000_000,
-        icmp_errors_per_window: 1_000_000,
+        exceptions_per_window: 100_000,
+        icmp_errors_per_window: 1_000,
     }
 }
 

@@ -90,6 +90,13 @@ impl Sum {
         Self(0)
     }
 
+    /// What has been summed already, in 32 bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(sum: u32) -> Self {
+        Self(sum as u64)
+    }
+
     /// Adds 16 bits.
     #[inline(always)]
     #[must_use]
