@@ -46,10 +46,11 @@ pub(super) fn forward<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     // The flow's packets in the other direction: those that we see on their way in.
     let key = quoted.key.reversed();
     let to_sender = key.destination() == parsed.key.destination();
-    if features & feature::NAT != 0 && to_sender {
-        if let Some(flow) = nat::find(tables, &key) {
-            return Some(about_nat(packet, tables, parsed, icmp, &quoted, &flow));
-        }
+    if features & feature::NAT != 0
+        && to_sender
+        && let Some(flow) = nat::find(tables, &key)
+    {
+        return Some(about_nat(packet, tables, parsed, icmp, &quoted, &flow));
     }
     if to_sender && let Headed::Service(index) = classify(&key, tables) {
         let service = tables.service(index)?;
