@@ -115,11 +115,7 @@ fn mix(desired: &Desired) -> Mix {
         Protocol::Udp => wire::ipv4::UDP,
     };
     let services = desired.services.iter();
-    Mix {
-        services: services.map(|s| (protocol(s), address(s))).collect(),
-        clients: 48,
-        damaged_one_in: 4,
-    }
+    Mix::plain(services.map(|s| (protocol(s), address(s))), 48, 4)
 }
 
 #[test]

@@ -14,6 +14,20 @@ pub struct Frame {
     pub bytes: Vec<u8>,
     /// Index of the interface.
     pub ingress_interface: u32,
+    /// The host's routes.
+    pub routes: Routes,
+}
+
+/// Which way the host's routes show every packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routes {
+    /// Back where it came from, as in the kernel's test runs.
+    #[default]
+    Back,
+    /// Back where it came from, up to this length in bytes.
+    Narrow(u32),
+    /// The host's stack takes care.
+    Host,
 }
 
 /// Bytes that a frame may grow by at its front: what the kernel guarantees (`XDP_PACKET_HEADROOM`).
@@ -77,8 +91,12 @@ impl Packet for Frame {
         Some(())
     }
 
-    /// Back where it came from, as in the kernel's test runs.
-    fn route<F: Family>(&self, _query: &RouteQuery<F>) -> Way {
+    fn route<F: Family>(&self, query: &RouteQuery<F>) -> Way {
+        match self.routes {
+            Routes::Narrow(mtu) if query.length > mtu => return Way::TooBig(mtu),
+            Routes::Host => return Way::Host,
+            Routes::Back | Routes::Narrow(_) => {}
+        }
         match self.read::<Addresses>(0) {
             Some(addresses) => Way::Link(Link::new(addresses.swapped(), self.ingress_interface)),
             None => Way::Host,
@@ -145,6 +163,7 @@ mod tests {
         let mut frame = Frame {
             bytes: vec![1, 2, 3],
             ingress_interface: 1,
+            routes: Routes::Back,
         };
         assert_eq!(frame.read::<[u8; 2]>(1), Some([2, 3]));
         assert_eq!(frame.read::<[u8; 2]>(2), None);

@@ -3,7 +3,7 @@
 use abi::counters::Report;
 use abi::reason::Reason;
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Routes};
 use crate::tables::MemoryTables;
 
 /// What became of a packet.
@@ -38,9 +38,21 @@ impl Outcome {
 /// Sends a frame through the native data path.
 #[must_use]
 pub fn process(tables: &MemoryTables, bytes: &[u8], ingress_interface: u32) -> Outcome {
+    process_with(tables, bytes, ingress_interface, Routes::Back)
+}
+
+/// The same on a host with other routes.
+#[must_use]
+pub fn process_with(
+    tables: &MemoryTables,
+    bytes: &[u8],
+    ingress_interface: u32,
+    routes: Routes,
+) -> Outcome {
     let mut frame = Frame {
         bytes: bytes.to_vec(),
         ingress_interface,
+        routes,
     };
     let verdict = datapath::process(&mut frame, tables);
     Outcome {

@@ -17,7 +17,7 @@ use evenkeel_datapath::{
     EstablishError, FamilyTables, FlowTable, InsertError, Tables, Verdict, process,
 };
 use testkit::builder::PacketBuilder;
-use testkit::frame::Frame;
+use testkit::frame::{Frame, Routes};
 use testkit::tables::MemoryTables;
 use testkit::world;
 use wire::tcp::{ACK, SYN};
@@ -169,6 +169,7 @@ fn send_while(
     let mut frame = Frame {
         bytes: arriving(packet, CLIENT_MAC),
         ingress_interface: world::INTERFACE,
+        routes: Routes::Back,
     };
     let verdict = process(&mut frame, &shared);
     assert!(shared.deed.take().is_none(), "there was no such step");

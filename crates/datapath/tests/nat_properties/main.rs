@@ -159,7 +159,7 @@ proptest! {
 
     #[test]
     fn what_leaves_has_the_checksums_it_came_with_and_what_stays_is_unchanged(seed in any::<u64>()) {
-        let mix = Mix { services: SERVICES.to_vec(), clients: 12, damaged_one_in: 3 };
+        let mix = Mix::plain(SERVICES, 12, 3);
         let mut traffic = Traffic::new(mix, seed);
         let model = Model::new(AMPLE);
         for _ in 0..60 {

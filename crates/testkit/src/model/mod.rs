@@ -1,0 +1,476 @@
+//! What a balancer should do with a frame, written from the RFCs and the design: clear, slow, and
+//! sharing nothing with the code that is compared with it. Only reasons have their names from there.
+//!
+//! Where the design leaves a choice (which source port a `nat` flow or GUE gets), the model looks
+//! at what was chosen, checks that it may be, and holds the balancer to it from then on.
+//!
+//! Tables are taken to have room, and paces not to be reached.
+
+mod bytes;
+mod icmp;
+mod instance;
+mod nat;
+mod packet;
+mod rewrite;
+mod select;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use abi::NO_INDEX;
+use abi::reason::Reason;
+
+pub use instance::{Affinity, Backend, FlowHash, Instance, Link, Mode, Quic, Service, Slot};
+pub use packet::Flow;
+use packet::{ICMP, ICMP_V6, Packet, Part};
+use rewrite::Tunnel;
+use select::{ById, Entries};
+
+use crate::frame::Routes;
+use crate::outcome::Outcome;
+
+/// What should become of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Expected {
+    /// The reason, or several that say the same.
+    reasons: Vec<Reason>,
+    service: Option<usize>,
+    backend: Option<usize>,
+    interface: u32,
+    frame: Vec<u8>,
+}
+
+/// A frame that came in, and what was done with it, for where there is a choice.
+struct Arrival<'f> {
+    frame: &'f [u8],
+    interface: u32,
+    observed: &'f Outcome,
+}
+
+/// What identifies the fragments of one packet.
+type FragmentKey = (IpAddr, IpAddr, u8, u32);
+
+/// A balancer, and what it remembers.
+#[derive(Debug)]
+pub struct Model {
+    instance: Instance,
+    entries: Entries,
+    nat: nat::Flows,
+    first_fragments: HashMap<FragmentKey, (u16, u16)>,
+    /// What flows have in their outer headers, by backend: source address and GUE's source port.
+    outer: HashMap<(Flow, usize), (IpAddr, Option<u16>)>,
+}
+
+impl Model {
+    /// A balancer that has seen nothing yet.
+    #[must_use]
+    pub fn new(instance: Instance) -> Self {
+        Self {
+            instance,
+            entries: Entries::new(),
+            nat: nat::Flows::default(),
+            first_fragments: HashMap::new(),
+            outer: HashMap::new(),
+        }
+    }
+
+    /// What is balanced, to be changed.
+    pub fn instance(&mut self) -> &mut Instance {
+        &mut self.instance
+    }
+
+    /// Whether `observed` is what should become of a frame that comes in by `interface`; describes
+    /// the difference if not.
+    pub fn judge(
+        &mut self,
+        frame: &[u8],
+        interface: u32,
+        observed: &Outcome,
+    ) -> Result<(), String> {
+        let arrival = Arrival {
+            frame,
+            interface,
+            observed,
+        };
+        let expected = self.expect(&arrival)?;
+        let index = |index: Option<usize>| index.map_or(NO_INDEX, |index| index as u32);
+        let is_expected = expected.reasons.contains(&observed.reason)
+            && index(expected.service) == observed.service
+            && index(expected.backend) == observed.backend
+            && expected.interface == observed.interface
+            && expected.frame == observed.frame;
+        match is_expected {
+            true => Ok(()),
+            false => Err(difference(&expected, observed)),
+        }
+    }
+
+    fn expect(&mut self, arrival: &Arrival<'_>) -> Result<Expected, String> {
+        let frame = arrival.frame;
+        let packet = match packet::of_frame(frame) {
+            Ok(packet) => packet,
+            Err(reason) => return Ok(arrival.unchanged(&[reason])),
+        };
+        if matches!(packet.protocol, ICMP | ICMP_V6) {
+            return self.icmp(arrival, &packet);
+        }
+        let ports = match packet.part {
+            Part::Later(identification) => match self.ports(&packet, identification) {
+                Some(ports) => ports,
+                None => return Ok(arrival.unchanged(self.reasons_of_lone_fragment(&packet))),
+            },
+            _ => ports(frame, packet.transport),
+        };
+        let flow = packet.flow(ports);
+        let ours = Ours {
+            arrival,
+            packet: &packet,
+            flow,
+        };
+        let service = self.instance.service(&flow);
+        if let Some(service) = service {
+            self.remember(&packet, ports);
+            return self.to_service(&ours, service);
+        }
+        if self
+            .instance
+            .is_nat_source(flow.destination.ip(), Some(flow.protocol))
+        {
+            self.remember(&packet, ports);
+            return self.nat(&ours, None);
+        }
+        if let Some(service) = self.instance.prefix_service(&flow) {
+            self.remember(&packet, ports);
+            return self.to_service(&ours, service);
+        }
+        if let Some(service) = self.instance.dnat_service(&flow) {
+            self.remember(&packet, ports);
+            return Ok(self.dnat_reply(&ours, service));
+        }
+        Ok(arrival.unchanged(&[Reason::NotForService]))
+    }
+
+    fn to_service(&mut self, ours: &Ours<'_>, service: usize) -> Result<Expected, String> {
+        match self.instance.services[service].mode {
+            Mode::Nat => self.nat(ours, Some(service)),
+            _ => self.stateless(ours, service),
+        }
+    }
+
+    fn remember(&mut self, packet: &Packet, ports: (u16, u16)) {
+        if let Part::First(identification) = packet.part {
+            let key = fragment_key(packet, identification);
+            self.first_fragments.insert(key, ports);
+        }
+    }
+
+    fn ports(&self, packet: &Packet, identification: u32) -> Option<(u16, u16)> {
+        let key = fragment_key(packet, identification);
+        self.first_fragments.get(&key).copied()
+    }
+
+    /// Of a later fragment whose first one has not been seen.
+    fn reasons_of_lone_fragment(&self, packet: &Packet) -> &'static [Reason] {
+        let address = packet.destination;
+        let protocol = Some(packet.protocol);
+        let is_ours = self
+            .instance
+            .services
+            .iter()
+            .any(|service| service.protocol == packet.protocol && service.address == address);
+        if is_ours || self.instance.is_nat_source(address, protocol) {
+            &[Reason::LaterFragment]
+        } else if self.instance.looks_at_everything() {
+            &[Reason::LaterFragment, Reason::NotForService]
+        } else {
+            &[Reason::NotForService]
+        }
+    }
+
+    /// Modes that keep no flows.
+    fn stateless(&mut self, ours: &Ours<'_>, service: usize) -> Result<Expected, String> {
+        let Ours {
+            arrival,
+            packet,
+            flow,
+        } = ours;
+        let is_opening = select::is_opening(arrival.frame, packet);
+        let by_id = self.by_id(ours, service);
+        let chosen = match by_id {
+            ById::Backend(backend) => Ok((backend, Reason::ForwardedByConnectionId)),
+            _ => select::choose(&self.instance, &mut self.entries, service, flow, is_opening),
+        };
+        let (backend, mut reason) = match chosen {
+            Ok(chosen) => chosen,
+            Err(reason) => return Ok(arrival.dropped(reason, service, None)),
+        };
+        if by_id == ById::Unknown {
+            reason = Reason::UnknownConnectionId;
+        }
+        let chosen = self.instance.backends[backend];
+        let mode = self.instance.services[service].mode;
+        if chosen.link.is_none() {
+            return Ok(arrival.dropped(Reason::NextHopUnknown, service, Some(backend)));
+        }
+        let overhead = match mode {
+            Mode::Ipip => Tunnel::overhead(&chosen, false),
+            Mode::Gue => Tunnel::overhead(&chosen, true),
+            _ => 0,
+        };
+        let room = chosen.mtu.saturating_sub(overhead);
+        if packet.length() > room {
+            return Ok(arrival.too_big(packet, room, service, Some(backend)));
+        }
+        self.send(ours, service, backend, reason)
+    }
+
+    /// Sends a packet, or an ICMP error, to a backend in its service's mode.
+    fn send(
+        &mut self,
+        ours: &Ours<'_>,
+        service: usize,
+        backend: usize,
+        reason: Reason,
+    ) -> Result<Expected, String> {
+        let Ours {
+            arrival,
+            packet,
+            flow,
+        } = ours;
+        let chosen = self.instance.backends[backend];
+        let mode = self.instance.services[service].mode;
+        let Some(link) = chosen.link else {
+            return Ok(arrival.dropped(Reason::NextHopUnknown, service, Some(backend)));
+        };
+        let mut frame = rewrite::linked(arrival.frame, &link);
+        match mode {
+            Mode::L2Dsr => {}
+            Mode::Ipip => {
+                frame = self
+                    .tunnel(ours, backend, false)?
+                    .encapsulate(&frame, packet)
+            }
+            Mode::Gue => {
+                frame = self
+                    .tunnel(ours, backend, true)?
+                    .encapsulate(&frame, packet)
+            }
+            Mode::Dnat | Mode::Nat => {
+                if packet.hops <= 1 {
+                    return Ok(arrival.dropped(Reason::TtlExceeded, service, Some(backend)));
+                }
+                let mut becomes = *flow;
+                becomes.destination.set_ip(chosen.address);
+                if let Some(port) = chosen.port {
+                    becomes.destination.set_port(port);
+                }
+                rewrite::readdress(&mut frame, packet, &becomes, packet.hops - 1);
+            }
+        }
+        Ok(arrival.forwarded(reason, Some(service), Some(backend), link.interface, frame))
+    }
+
+    /// The outer headers of a flow, with what was chosen for them.
+    fn tunnel(
+        &mut self,
+        ours: &Ours<'_>,
+        backend: usize,
+        is_gue: bool,
+    ) -> Result<Tunnel<'_>, String> {
+        let key = (ours.flow, backend);
+        let backend = &self.instance.backends[backend];
+        let is_v4 = backend.address.is_ipv4();
+        let ip = ours.packet.ip;
+        let header = ours.arrival.observed.frame.get(ip..);
+        let header = header.unwrap_or_default();
+        let source_port = bytes::word(header, if is_v4 { 20 } else { 40 });
+        let seen = (
+            outer_source(header, backend.source, self.instance.outer_entropy),
+            source_port.filter(|_| is_gue),
+        );
+        if let (_, Some(port)) = seen
+            && port < 49_152
+        {
+            return Err(format!("GUE's source port {port} is not a dynamic port"));
+        }
+        let first = *self.outer.entry(key).or_insert(seen);
+        if first != seen {
+            return Err(format!(
+                "{:?} had {first:?} in its outer header and has {seen:?}",
+                ours.flow
+            ));
+        }
+        Ok(Tunnel {
+            backend,
+            source: seen.0,
+            ttl: self.instance.outer_ttl,
+            gue: is_gue.then_some(seen.1.unwrap_or(0)),
+        })
+    }
+
+    fn by_id(&self, ours: &Ours<'_>, service: usize) -> ById {
+        match &self.instance.services[service].quic {
+            Some(quic) => select::by_id(&self.instance, quic, ours.arrival.frame, ours.packet),
+            None => ById::Silent,
+        }
+    }
+
+    /// From a backend of mode `dnat` to a client.
+    fn dnat_reply(&self, ours: &Ours<'_>, index: usize) -> Expected {
+        let Ours {
+            arrival,
+            packet,
+            flow,
+        } = ours;
+        let service = &self.instance.services[index];
+        if packet.hops <= 1 {
+            return arrival.dropped(Reason::TtlExceeded, index, None);
+        }
+        let mut becomes = *flow;
+        becomes.source.set_ip(service.address);
+        if let Some(port) = service.port {
+            becomes.source.set_port(port);
+        }
+        match self.instance.routes {
+            Routes::Narrow(mtu) if packet.length() > mtu as usize => {
+                arrival.too_big(packet, mtu as usize, index, None)
+            }
+            Routes::Back | Routes::Narrow(_) => {
+                let link = rewrite::back(arrival.frame, arrival.interface);
+                let mut frame = rewrite::linked(arrival.frame, &link);
+                rewrite::readdress(&mut frame, packet, &becomes, packet.hops - 1);
+                arrival.forwarded(Reason::Replied, Some(index), None, link.interface, frame)
+            }
+            Routes::Host => {
+                let mut frame = arrival.frame.to_vec();
+                rewrite::readdress(&mut frame, packet, &becomes, packet.hops);
+                arrival.forwarded(Reason::RepliedByHost, Some(index), None, 0, frame)
+            }
+        }
+    }
+}
+
+/// A packet of a flow.
+struct Ours<'f> {
+    arrival: &'f Arrival<'f>,
+    packet: &'f Packet,
+    flow: Flow,
+}
+
+impl Arrival<'_> {
+    fn unchanged(&self, reasons: &[Reason]) -> Expected {
+        Expected {
+            reasons: reasons.to_vec(),
+            service: None,
+            backend: None,
+            interface: 0,
+            frame: self.frame.to_vec(),
+        }
+    }
+
+    /// Nothing is said about the bytes of what is dropped but that they are the same.
+    fn dropped(&self, reason: Reason, service: usize, backend: Option<usize>) -> Expected {
+        Expected {
+            service: Some(service),
+            backend,
+            ..self.unchanged(&[reason])
+        }
+    }
+
+    fn forwarded(
+        &self,
+        reason: Reason,
+        service: Option<usize>,
+        backend: Option<usize>,
+        interface: u32,
+        frame: Vec<u8>,
+    ) -> Expected {
+        Expected {
+            reasons: vec![reason],
+            service,
+            backend,
+            interface,
+            frame,
+        }
+    }
+
+    /// The answer to a packet that is larger than `mtu`, if it may have one.
+    fn too_big(
+        &self,
+        packet: &Packet,
+        mtu: usize,
+        service: usize,
+        backend: Option<usize>,
+    ) -> Expected {
+        match icmp::too_big(self.frame, packet, mtu) {
+            Some(frame) => self.forwarded(
+                Reason::TooBig,
+                Some(service),
+                backend,
+                self.interface,
+                frame,
+            ),
+            None => self.dropped(Reason::TooBigUnanswered, service, backend),
+        }
+    }
+}
+
+fn fragment_key(packet: &Packet, identification: u32) -> FragmentKey {
+    (
+        packet.source,
+        packet.destination,
+        packet.protocol,
+        identification,
+    )
+}
+
+fn ports(frame: &[u8], transport: usize) -> (u16, u16) {
+    let port = |at: usize| bytes::word(frame, transport + at).unwrap_or(0);
+    (port(0), port(2))
+}
+
+/// The source address in an outer header, of which the lowest bits may tell flows apart.
+fn outer_source(header: &[u8], source: IpAddr, with_entropy: bool) -> IpAddr {
+    match source {
+        _ if !with_entropy => source,
+        IpAddr::V4(source) => {
+            let low = bytes::word(header, 14).unwrap_or(0);
+            IpAddr::V4((source.to_bits() & 0xffff_0000 | u32::from(low)).into())
+        }
+        IpAddr::V6(source) => {
+            let [high, low] = [20, 22].map(|at| bytes::word(header, at).unwrap_or(0));
+            let low = u128::from(high) << 16 | u128::from(low);
+            IpAddr::V6((source.to_bits() & !0xffff_ffff | low).into())
+        }
+    }
+}
+
+fn difference(expected: &Expected, observed: &Outcome) -> String {
+    let changed = (expected.frame.iter().zip(&observed.frame)).position(|(a, b)| a != b);
+    format!(
+        "expected {:?}, service {:?}, backend {:?}, interface {}\n  {}\n\
+         found    {:?}, service {}, backend {}, interface {}\n  {}\n\
+         the first other byte: {changed:?}",
+        expected.reasons,
+        expected.service,
+        expected.backend,
+        expected.interface,
+        hex(&expected.frame),
+        observed.reason,
+        observed.service.cast_signed(),
+        observed.backend.cast_signed(),
+        observed.interface,
+        hex(&observed.frame),
+    )
+}
+
+/// A frame's bytes, to be read and to be pasted into a fixture.
+#[must_use]
+pub fn hex(frame: &[u8]) -> String {
+    let byte = |(index, byte): (usize, &u8)| match index {
+        6 | 12 | 14 => format!(" {byte:02x}"),
+        index if index > 14 && index % 4 == 2 => format!(" {byte:02x}"),
+        _ => format!("{byte:02x}"),
+    };
+    frame.iter().enumerate().map(byte).collect()
+}
