@@ -20,6 +20,8 @@ pub(super) struct Quoted<F: Family> {
     ip_offset: usize,
     /// Offset of its transport header in bytes.
     transport_offset: usize,
+    /// Offset of the message's end: what follows is padding.
+    end: usize,
     /// IPv4: its header's checksum.
     checksum: Be16,
 }
@@ -45,6 +47,10 @@ pub(super) fn read<F: Header, P: Packet>(
     if !is_flow || header.is_later_fragment {
         return None;
     }
+    let end = parsed.ip_offset + parsed.ip.length as usize;
+    if header.transport_offset + size_of::<udp::Ports>() > end {
+        return None;
+    }
     let transport_offset = parse::blur(header.transport_offset, zero, MAX_OFFSET).ok()?;
     let ports: udp::Ports = packet.read(transport_offset)?;
     Some(Quoted {
@@ -57,6 +63,7 @@ pub(super) fn read<F: Header, P: Packet>(
         ),
         ip_offset,
         transport_offset,
+        end,
         checksum: header.ip.checksum,
     })
 }
@@ -104,6 +111,9 @@ fn transport<F: Family, P: Packet>(
         udp::CHECKSUM_OFFSET
     };
     let place = quoted.transport_offset + offset;
+    if place + size_of::<Be16>() > quoted.end {
+        return around;
+    }
     let Some(old) = packet.read::<Be16>(place) else {
         return around;
     };
