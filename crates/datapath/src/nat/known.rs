@@ -167,6 +167,11 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
 ) -> Option<Walked> {
     let verdict = |reason| Verdict::of_backend(reason, flow.service, flow.backend);
     let done = |reason| Some(Walked::done(verdict(reason)));
+    // Before anything else: this direction's entry has it already and will not say so again.
+    let link = link_back(packet, parsed);
+    if flow.client != link {
+        tell_other(tables, parsed, table, flow, |reverse| reverse.client = link);
+    }
     if parsed.ip.ttl <= 1 {
         return done(Reason::TtlExceeded);
     }
@@ -185,10 +190,6 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     if parsed.ip.length > u32::from(backend.mtu) {
         let mtu = u32::from(backend.mtu);
         return Some(Walked::too_big(verdict(Reason::TooBig), mtu));
-    }
-    let link = link_back(packet, parsed);
-    if flow.client != link {
-        tell_other(tables, parsed, table, flow, |reverse| reverse.client = link);
     }
     if parsed.segment.flags & (tcp::SYN | tcp::RST) != 0 {
         note_control_flags(tables, parsed, table, flow);
