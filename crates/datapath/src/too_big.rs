@@ -14,6 +14,7 @@ use wire::ipv4::{self, Ipv4};
 use wire::ipv6::{self, Ipv6};
 use wire::{Be16, Be32};
 
+use crate::icmp::Messages;
 use crate::parse::{self, Header};
 use crate::walk::Walked;
 use crate::{Packet, Parsed, Tables, Transport, Verdict, link};
@@ -47,7 +48,7 @@ pub trait Answer: Header {
 
 /// Turns the packet into an answer to its sender.
 #[inline(never)]
-pub(crate) fn answer<F: Answer, P: Packet, T: Tables>(
+pub(crate) fn answer<F: Messages + Answer, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     ip_offset: usize,
@@ -63,8 +64,9 @@ pub(crate) fn answer<F: Answer, P: Packet, T: Tables>(
     let Ok(parsed) = parse::parse::<F, _>(packet, ip_offset, tables.zero()) else {
         return unanswered;
     };
-    // RFC 1122, section 3.2.2: never about a fragment other than the first.
-    if parsed.segment.transport == Transport::LaterFragment {
+    // RFC 1122, section 3.2.2: never about a fragment other than the first, never to an address that
+    // is no single host's.
+    if parsed.segment.transport == Transport::LaterFragment || !F::is_unicast(parsed.key.source()) {
         return unanswered;
     }
     let limit = tables.settings().icmp_errors_per_window;
