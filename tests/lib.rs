@@ -2,5 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bare_program;
 pub mod program;
 pub mod support;

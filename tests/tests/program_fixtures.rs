@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use abi::family::V4;
 use abi::reason::Reason;
-use engine::dataplane::FlowTable;
-use engine::desired::{Desired, Limits, NatSettings, Protocol, Service, ServiceId, ServicePort};
-use engine::image;
-use evenkeel_tests::program::{Program, image_of};
+use datapath::FlowTable;
+use evenkeel_tests::bare_program::BareProgram;
 use testkit::builder::PacketBuilder;
 use testkit::fixture::{self, Subject};
 use testkit::outcome;
@@ -22,41 +21,13 @@ const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 800
 const BACKEND: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 8000);
 const HALF_OPEN_FLOWS: u32 = 4096;
 
-/// Desired state that gives the program the settings of [`world::content`].
-fn desired(flows: u32, half_open_flows: u32) -> Desired {
-    let settings = world::content().settings;
-    let port = settings.first_port as u16;
-    // Only its mode counts: the contents are the fixtures' own.
-    let id = ServiceId {
-        protocol: Protocol::Tcp,
-        address: (*SERVICE.ip()).into(),
-        port: ServicePort::Exact(SERVICE.port()),
+fn program(flows: u32, half_open_flows: u32) -> BareProgram {
+    let capacities = Capacities {
+        established: 2 * flows as usize,
+        half_open: 2 * half_open_flows as usize,
+        exceptions: 1024,
     };
-    let service = Service::new(id, Vec::new());
-    let desired = Desired {
-        services: vec![service],
-        nat: NatSettings {
-            first_port: port,
-            last_port: port,
-            ..NatSettings::default()
-        },
-        limits: Limits {
-            flows,
-            half_open_flows,
-            ..Limits::default()
-        },
-        seed: settings.flow_seed,
-        ..Desired::default()
-    };
-    assert_eq!(image::settings(&desired, true), settings);
-    desired
-}
-
-fn program(flows: u32, half_open_flows: u32) -> Program {
-    Program::load(
-        &desired(flows, half_open_flows),
-        &image_of(&world::content()),
-    )
+    BareProgram::load(&world::content(), &capacities)
 }
 
 #[test]
@@ -68,7 +39,7 @@ fn every_fixture_gives_its_golden_packets_in_the_kernel() {
         let program = programs
             .entry(fixture.flows)
             .or_insert_with(|| program(fixture.flows, HALF_OPEN_FLOWS));
-        program.forget_flows();
+        program.forget();
         failures.extend(fixture::run(&fixture, program).err());
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
@@ -99,16 +70,16 @@ fn a_flood_of_syns_leaves_established_flows_as_they_are() {
             program.process(&packet.build());
         }
     }
-    let established = program.flows(FlowTable::Established);
+    let established = program.flows::<V4>(FlowTable::Established);
     assert_eq!(established.len(), 2 * clients.len());
     for n in 0..20_000_u32 {
         let spoofed = Ipv4Addr::from_bits(0x0b00_0000 + n);
-        let port = 2000 + (n % 60_000) as u16;
+        let port = 21_000 + (n % 40_000) as u16;
         let syn = from_client(SocketAddrV4::new(spoofed, port), SYN, 0).build();
         assert_eq!(program.process(&syn).reason, Reason::NewFlow, "SYN {n}");
     }
     assert!(program.flow_counts().half_open <= 2 * 512);
-    assert_eq!(program.flows(FlowTable::Established), established);
+    assert_eq!(program.flows::<V4>(FlowTable::Established), established);
     for client in &clients {
         let segment = from_client(*client, ACK, 5001)
             .payload(b"still here")

@@ -12,13 +12,14 @@ struct Native(MemoryTables);
 
 impl Subject for Native {
     fn process(&mut self, frame: &[u8]) -> Outcome {
-        outcome::process(&self.0, frame, world::INTERFACE)
+        outcome::process_with(&self.0, frame, world::INTERFACE, world::ROUTES)
     }
 
     fn flow_counts(&self) -> FlowCounts {
+        let count = |table| self.0.flows(table).len() + self.0.flows_v6(table).len();
         FlowCounts {
-            established: self.0.flows(FlowTable::Established).len(),
-            half_open: self.0.flows(FlowTable::HalfOpen).len(),
+            established: count(FlowTable::Established),
+            half_open: count(FlowTable::HalfOpen),
         }
     }
 

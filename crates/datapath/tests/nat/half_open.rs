@@ -38,7 +38,7 @@ fn a_flood_of_syns_pushes_out_half_open_flows_only() {
     let established = tables.flows(FlowTable::Established);
     assert_eq!(established.len(), 2);
     for host in 1..10_000 {
-        let port = 1024 + host;
+        let port = 30_000 + host;
         let from = SocketAddrV4::new(*client(host).ip(), port);
         let outcome = send(&tables, segment(from, SYN, 0), CLIENT_MAC);
         assert_eq!(outcome.reason, Reason::NewFlow, "host {host}");

@@ -28,18 +28,9 @@ impl Model {
         arrival: &Arrival<'_>,
         packet: &Packet,
     ) -> Result<Expected, String> {
-        let for_host = arrival.unchanged(&[Reason::IcmpForHost]);
-        match packet.part {
-            Part::Whole => {}
-            Part::First(_) => return Ok(for_host),
-            Part::Later(_) => {
-                let names = [
-                    Reason::IcmpForHost,
-                    Reason::LaterFragment,
-                    Reason::NotForService,
-                ];
-                return Ok(arrival.unchanged(&names));
-            }
+        let for_host = arrival.unchanged(Reason::IcmpForHost);
+        if packet.part != Part::Whole {
+            return Ok(for_host);
         }
         let kind = arrival.frame[packet.transport];
         let is_echo = kind == if packet.is_v6() { 128 } else { 8 };
@@ -211,7 +202,7 @@ impl Changed {
             return Expected {
                 service,
                 backend,
-                ..arrival.unchanged(&[Reason::TtlExceeded])
+                ..arrival.unchanged(Reason::TtlExceeded)
             };
         }
         let mut frame = rewrite::linked(arrival.frame, &self.link);

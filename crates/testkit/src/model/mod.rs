@@ -32,8 +32,7 @@ use crate::outcome::Outcome;
 /// What should become of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Expected {
-    /// The reason, or several that say the same.
-    reasons: Vec<Reason>,
+    reason: Reason,
     service: Option<usize>,
     backend: Option<usize>,
     interface: u32,
@@ -94,7 +93,7 @@ impl Model {
         };
         let expected = self.expect(&arrival)?;
         let index = |index: Option<usize>| index.map_or(NO_INDEX, |index| index as u32);
-        let is_expected = expected.reasons.contains(&observed.reason)
+        let is_expected = expected.reason == observed.reason
             && index(expected.service) == observed.service
             && index(expected.backend) == observed.backend
             && expected.interface == observed.interface
@@ -109,7 +108,7 @@ impl Model {
         let frame = arrival.frame;
         let packet = match packet::of_frame(frame) {
             Ok(packet) => packet,
-            Err(reason) => return Ok(arrival.unchanged(&[reason])),
+            Err(reason) => return Ok(arrival.unchanged(reason)),
         };
         if matches!(packet.protocol, ICMP | ICMP_V6) {
             return self.icmp(arrival, &packet);
@@ -117,7 +116,7 @@ impl Model {
         let ports = match packet.part {
             Part::Later(identification) => match self.ports(&packet, identification) {
                 Some(ports) => ports,
-                None => return Ok(arrival.unchanged(self.reasons_of_lone_fragment(&packet))),
+                None => return Ok(arrival.unchanged(self.reason_of_lone_fragment(&packet))),
             },
             _ => ports(frame, packet.transport),
         };
@@ -147,7 +146,7 @@ impl Model {
             self.remember(&packet, ports);
             return Ok(self.dnat_reply(&ours, service));
         }
-        Ok(arrival.unchanged(&[Reason::NotForService]))
+        Ok(arrival.unchanged(Reason::NotForService))
     }
 
     fn to_service(&mut self, ours: &Ours<'_>, service: usize) -> Result<Expected, String> {
@@ -169,21 +168,17 @@ impl Model {
         self.first_fragments.get(&key).copied()
     }
 
-    /// Of a later fragment whose first one has not been seen.
-    fn reasons_of_lone_fragment(&self, packet: &Packet) -> &'static [Reason] {
+    /// Of a later fragment whose first one has not been seen: it may be ours only by its address.
+    fn reason_of_lone_fragment(&self, packet: &Packet) -> Reason {
         let address = packet.destination;
-        let protocol = Some(packet.protocol);
-        let is_ours = self
-            .instance
-            .services
-            .iter()
-            .any(|service| service.protocol == packet.protocol && service.address == address);
-        if is_ours || self.instance.is_nat_source(address, protocol) {
-            &[Reason::LaterFragment]
-        } else if self.instance.looks_at_everything() {
-            &[Reason::LaterFragment, Reason::NotForService]
-        } else {
-            &[Reason::NotForService]
+        let is_to_service = self.instance.services.iter().any(|service| {
+            service.protocol == packet.protocol
+                && service.is_one_address()
+                && service.address == address
+        });
+        match is_to_service || self.instance.is_nat_source(address, Some(packet.protocol)) {
+            true => Reason::LaterFragment,
+            false => Reason::NotForService,
         }
     }
 
@@ -358,9 +353,9 @@ struct Ours<'f> {
 }
 
 impl Arrival<'_> {
-    fn unchanged(&self, reasons: &[Reason]) -> Expected {
+    fn unchanged(&self, reason: Reason) -> Expected {
         Expected {
-            reasons: reasons.to_vec(),
+            reason,
             service: None,
             backend: None,
             interface: 0,
@@ -373,7 +368,7 @@ impl Arrival<'_> {
         Expected {
             service: Some(service),
             backend,
-            ..self.unchanged(&[reason])
+            ..self.unchanged(reason)
         }
     }
 
@@ -386,7 +381,7 @@ impl Arrival<'_> {
         frame: Vec<u8>,
     ) -> Expected {
         Expected {
-            reasons: vec![reason],
+            reason,
             service,
             backend,
             interface,
@@ -451,7 +446,7 @@ fn difference(expected: &Expected, observed: &Outcome) -> String {
         "expected {:?}, service {:?}, backend {:?}, interface {}\n  {}\n\
          found    {:?}, service {}, backend {}, interface {}\n  {}\n\
          the first other byte: {changed:?}",
-        expected.reasons,
+        expected.reason,
         expected.service,
         expected.backend,
         expected.interface,

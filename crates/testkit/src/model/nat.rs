@@ -70,7 +70,7 @@ impl Model {
         }
         match service {
             Some(service) => self.nat_start(ours, service, lost_its_backend),
-            None => Ok(ours.arrival.unchanged(&[Reason::NotForService])),
+            None => Ok(ours.arrival.unchanged(Reason::NotForService)),
         }
     }
 
