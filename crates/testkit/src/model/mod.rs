@@ -13,6 +13,7 @@ mod nat;
 mod packet;
 mod rewrite;
 mod select;
+mod stateless;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -23,10 +24,8 @@ use abi::reason::Reason;
 pub use instance::{Affinity, Backend, FlowHash, Instance, Link, Mode, Quic, Service, Slot};
 pub use packet::Flow;
 use packet::{ICMP, ICMP_V6, Packet, Part};
-use rewrite::Tunnel;
-use select::{ById, Entries};
+use select::Entries;
 
-use crate::frame::Routes;
 use crate::outcome::Outcome;
 
 /// What should become of a frame.
@@ -129,7 +128,7 @@ impl Model {
         let service = self.instance.service(&flow);
         if let Some(service) = service {
             self.remember(&packet, ports);
-            return self.to_service(&ours, service);
+            return self.forward(&ours, service);
         }
         if self
             .instance
@@ -140,7 +139,7 @@ impl Model {
         }
         if let Some(service) = self.instance.prefix_service(&flow) {
             self.remember(&packet, ports);
-            return self.to_service(&ours, service);
+            return self.forward(&ours, service);
         }
         if let Some(service) = self.instance.dnat_service(&flow) {
             self.remember(&packet, ports);
@@ -149,7 +148,7 @@ impl Model {
         Ok(arrival.unchanged(Reason::NotForService))
     }
 
-    fn to_service(&mut self, ours: &Ours<'_>, service: usize) -> Result<Expected, String> {
+    fn forward(&mut self, ours: &Ours<'_>, service: usize) -> Result<Expected, String> {
         match self.instance.services[service].mode {
             Mode::Nat => self.nat(ours, Some(service)),
             _ => self.stateless(ours, service),
@@ -179,168 +178,6 @@ impl Model {
         match is_to_service || self.instance.is_nat_source(address, Some(packet.protocol)) {
             true => Reason::LaterFragment,
             false => Reason::NotForService,
-        }
-    }
-
-    /// Modes that keep no flows.
-    fn stateless(&mut self, ours: &Ours<'_>, service: usize) -> Result<Expected, String> {
-        let Ours {
-            arrival,
-            packet,
-            flow,
-        } = ours;
-        let is_opening = select::is_opening(arrival.frame, packet);
-        let by_id = self.by_id(ours, service);
-        let chosen = match by_id {
-            ById::Backend(backend) => Ok((backend, Reason::ForwardedByConnectionId)),
-            _ => select::choose(&self.instance, &mut self.entries, service, flow, is_opening),
-        };
-        let (backend, mut reason) = match chosen {
-            Ok(chosen) => chosen,
-            Err(reason) => return Ok(arrival.dropped(reason, service, None)),
-        };
-        if by_id == ById::Unknown {
-            reason = Reason::UnknownConnectionId;
-        }
-        let chosen = self.instance.backends[backend];
-        let mode = self.instance.services[service].mode;
-        if chosen.link.is_none() {
-            return Ok(arrival.dropped(Reason::NextHopUnknown, service, Some(backend)));
-        }
-        let overhead = match mode {
-            Mode::Ipip => Tunnel::overhead(&chosen, false),
-            Mode::Gue => Tunnel::overhead(&chosen, true),
-            _ => 0,
-        };
-        let room = chosen.mtu.saturating_sub(overhead);
-        if packet.length() > room {
-            return Ok(arrival.too_big(packet, room, service, Some(backend)));
-        }
-        self.send(ours, service, backend, reason)
-    }
-
-    /// Sends a packet, or an ICMP error, to a backend in its service's mode.
-    fn send(
-        &mut self,
-        ours: &Ours<'_>,
-        service: usize,
-        backend: usize,
-        reason: Reason,
-    ) -> Result<Expected, String> {
-        let Ours {
-            arrival,
-            packet,
-            flow,
-        } = ours;
-        let chosen = self.instance.backends[backend];
-        let mode = self.instance.services[service].mode;
-        let Some(link) = chosen.link else {
-            return Ok(arrival.dropped(Reason::NextHopUnknown, service, Some(backend)));
-        };
-        let mut frame = rewrite::linked(arrival.frame, &link);
-        match mode {
-            Mode::L2Dsr => {}
-            Mode::Ipip => {
-                frame = self
-                    .tunnel(ours, backend, false)?
-                    .encapsulate(&frame, packet)
-            }
-            Mode::Gue => {
-                frame = self
-                    .tunnel(ours, backend, true)?
-                    .encapsulate(&frame, packet)
-            }
-            Mode::Dnat | Mode::Nat => {
-                if packet.hops <= 1 {
-                    return Ok(arrival.dropped(Reason::TtlExceeded, service, Some(backend)));
-                }
-                let mut becomes = *flow;
-                becomes.destination.set_ip(chosen.address);
-                if let Some(port) = chosen.port {
-                    becomes.destination.set_port(port);
-                }
-                rewrite::readdress(&mut frame, packet, &becomes, packet.hops - 1);
-            }
-        }
-        Ok(arrival.forwarded(reason, Some(service), Some(backend), link.interface, frame))
-    }
-
-    /// The outer headers of a flow, with what was chosen for them.
-    fn tunnel(
-        &mut self,
-        ours: &Ours<'_>,
-        backend: usize,
-        is_gue: bool,
-    ) -> Result<Tunnel<'_>, String> {
-        let key = (ours.flow, backend);
-        let backend = &self.instance.backends[backend];
-        let is_v4 = backend.address.is_ipv4();
-        let ip = ours.packet.ip;
-        let header = ours.arrival.observed.frame.get(ip..);
-        let header = header.unwrap_or_default();
-        let source_port = bytes::word(header, if is_v4 { 20 } else { 40 });
-        let seen = (
-            outer_source(header, backend.source, self.instance.outer_entropy),
-            source_port.filter(|_| is_gue),
-        );
-        if let (_, Some(port)) = seen
-            && port < 49_152
-        {
-            return Err(format!("GUE's source port {port} is not a dynamic port"));
-        }
-        let first = *self.outer.entry(key).or_insert(seen);
-        if first != seen {
-            return Err(format!(
-                "{:?} had {first:?} in its outer header and has {seen:?}",
-                ours.flow
-            ));
-        }
-        Ok(Tunnel {
-            backend,
-            source: seen.0,
-            ttl: self.instance.outer_ttl,
-            gue: is_gue.then_some(seen.1.unwrap_or(0)),
-        })
-    }
-
-    fn by_id(&self, ours: &Ours<'_>, service: usize) -> ById {
-        match &self.instance.services[service].quic {
-            Some(quic) => select::by_id(&self.instance, quic, ours.arrival.frame, ours.packet),
-            None => ById::Silent,
-        }
-    }
-
-    /// From a backend of mode `dnat` to a client.
-    fn dnat_reply(&self, ours: &Ours<'_>, index: usize) -> Expected {
-        let Ours {
-            arrival,
-            packet,
-            flow,
-        } = ours;
-        let service = &self.instance.services[index];
-        if packet.hops <= 1 {
-            return arrival.dropped(Reason::TtlExceeded, index, None);
-        }
-        let mut becomes = *flow;
-        becomes.source.set_ip(service.address);
-        if let Some(port) = service.port {
-            becomes.source.set_port(port);
-        }
-        match self.instance.routes {
-            Routes::Narrow(mtu) if packet.length() > mtu as usize => {
-                arrival.too_big(packet, mtu as usize, index, None)
-            }
-            Routes::Back | Routes::Narrow(_) => {
-                let link = rewrite::back(arrival.frame, arrival.interface);
-                let mut frame = rewrite::linked(arrival.frame, &link);
-                rewrite::readdress(&mut frame, packet, &becomes, packet.hops - 1);
-                arrival.forwarded(Reason::Replied, Some(index), None, link.interface, frame)
-            }
-            Routes::Host => {
-                let mut frame = arrival.frame.to_vec();
-                rewrite::readdress(&mut frame, packet, &becomes, packet.hops);
-                arrival.forwarded(Reason::RepliedByHost, Some(index), None, 0, frame)
-            }
         }
     }
 }
@@ -422,22 +259,6 @@ fn fragment_key(packet: &Packet, identification: u32) -> FragmentKey {
 fn ports(frame: &[u8], transport: usize) -> (u16, u16) {
     let port = |at: usize| bytes::word(frame, transport + at).unwrap_or(0);
     (port(0), port(2))
-}
-
-/// The source address in an outer header, of which the lowest bits may tell flows apart.
-fn outer_source(header: &[u8], source: IpAddr, with_entropy: bool) -> IpAddr {
-    match source {
-        _ if !with_entropy => source,
-        IpAddr::V4(source) => {
-            let low = bytes::word(header, 14).unwrap_or(0);
-            IpAddr::V4((source.to_bits() & 0xffff_0000 | u32::from(low)).into())
-        }
-        IpAddr::V6(source) => {
-            let [high, low] = [20, 22].map(|at| bytes::word(header, at).unwrap_or(0));
-            let low = u128::from(high) << 16 | u128::from(low);
-            IpAddr::V6((source.to_bits() & !0xffff_ffff | low).into())
-        }
-    }
 }
 
 fn difference(expected: &Expected, observed: &Outcome) -> String {
