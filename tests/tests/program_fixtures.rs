@@ -11,7 +11,7 @@ use abi::reason::Reason;
 use datapath::FlowTable;
 use evenkeel_tests::bare_program::BareProgram;
 use testkit::builder::PacketBuilder;
-use testkit::fixture::{self, Subject};
+use testkit::fixture::{self, Limits, Subject};
 use testkit::outcome;
 use testkit::tables::{Capacities, MemoryTables};
 use testkit::world::{self, INTERFACE};
@@ -20,12 +20,16 @@ use wire::tcp::{ACK, SYN};
 const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10), 8000);
 const BACKEND: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 2), 8000);
 const HALF_OPEN_FLOWS: u32 = 4096;
+const LIMITS: Limits = Limits {
+    flows: 64,
+    exceptions: 64,
+};
 
-fn program(flows: u32, half_open_flows: u32) -> BareProgram {
+fn program(limits: Limits, half_open_flows: u32) -> BareProgram {
     let capacities = Capacities {
-        established: 2 * flows as usize,
+        established: 2 * limits.flows as usize,
         half_open: 2 * half_open_flows as usize,
-        exceptions: 1024,
+        exceptions: limits.exceptions as usize,
     };
     BareProgram::load(&world::content(), &capacities)
 }
@@ -33,12 +37,12 @@ fn program(flows: u32, half_open_flows: u32) -> BareProgram {
 #[test]
 fn every_fixture_gives_its_golden_packets_in_the_kernel() {
     let mut failures = Vec::new();
-    // By size of the table of established flows: loading takes longer than all fixtures.
+    // By the tables' sizes: loading takes longer than all fixtures.
     let mut programs = BTreeMap::new();
     for fixture in fixture::all() {
         let program = programs
-            .entry(fixture.flows)
-            .or_insert_with(|| program(fixture.flows, HALF_OPEN_FLOWS));
+            .entry(fixture.limits)
+            .or_insert_with(|| program(fixture.limits, HALF_OPEN_FLOWS));
         program.forget();
         failures.extend(fixture::run(&fixture, program).err());
     }
@@ -53,7 +57,7 @@ fn from_client(client: SocketAddrV4, flags: u16, acknowledgment: u32) -> PacketB
 
 #[test]
 fn a_flood_of_syns_leaves_established_flows_as_they_are() {
-    let mut program = program(64, 512);
+    let mut program = program(LIMITS, 512);
     let clients: Vec<SocketAddrV4> = (1..=20)
         .map(|n| SocketAddrV4::new(Ipv4Addr::new(10, 1, 1, n), 1000 + u16::from(n)))
         .collect();
@@ -96,7 +100,7 @@ fn a_frame_of_several_buffers_is_rewritten_as_natively() {
         exceptions: 64,
     };
     let tables = MemoryTables::new(world::content(), capacities);
-    let mut program = program(64, HALF_OPEN_FLOWS);
+    let mut program = program(LIMITS, HALF_OPEN_FLOWS);
     let client = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 1), 40_000);
     for length in [1460, 3400, 4096, 8961] {
         let payload: Vec<u8> = (0..length).map(|n| n as u8).collect();

@@ -33,9 +33,9 @@ fn every_fixture_gives_its_golden_packets_natively() {
     let mut failures = Vec::new();
     for fixture in fixture::all() {
         let capacities = Capacities {
-            established: fixture.flows as usize * 2,
+            established: fixture.limits.flows as usize * 2,
             half_open: 64,
-            exceptions: 64,
+            exceptions: fixture.limits.exceptions as usize,
         };
         let mut native = Native(MemoryTables::new(world::content(), capacities));
         failures.extend(fixture::run(&fixture, &mut native).err());
