@@ -2,8 +2,10 @@
 
 /// QUIC version 1 (RFC 9000).
 pub const VERSION_1: u32 = 1;
+/// QUIC version 2 (RFC 9369).
+pub const VERSION_2: u32 = 0x6b33_43cf;
 
-/// A long header's type in version 1 (RFC 9000, section 17.2).
+/// A long header's type, numbered as in version 1 (RFC 9000, section 17.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LongType {
     /// The first packets, whose destination id the client makes up.
@@ -16,11 +18,27 @@ pub enum LongType {
     Retry,
 }
 
-/// A long header with both connection ids, and bytes behind it.
+/// A long header of version 1 with both connection ids, and bytes behind it.
 #[must_use]
 pub fn long_header(kind: LongType, destination_id: &[u8], source_id: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0xc0 | (kind as u8) << 4];
-    packet.extend(VERSION_1.to_be_bytes());
+    long_header_of(VERSION_1, kind, destination_id, source_id)
+}
+
+/// The same of any version; all but version 2 are taken to number their types as version 1 does.
+#[must_use]
+pub fn long_header_of(
+    version: u32,
+    kind: LongType,
+    destination_id: &[u8],
+    source_id: &[u8],
+) -> Vec<u8> {
+    // RFC 9369, section 3.2: Initial is 1, 0-RTT 2, Handshake 3, Retry 0.
+    let number = match version {
+        VERSION_2 => (kind as u8 + 1) % 4,
+        _ => kind as u8,
+    };
+    let mut packet = vec![0xc0 | number << 4];
+    packet.extend(version.to_be_bytes());
     for id in [destination_id, source_id] {
         packet.push(id.len() as u8);
         packet.extend(id);

@@ -1,6 +1,6 @@
 use std::net::{SocketAddr, SocketAddrV4};
 
-use super::quic::{LongType, connection_id, long_header, short_header};
+use super::quic::{LongType, VERSION_2, connection_id, long_header, long_header_of, short_header};
 use super::*;
 use crate::checksums::{Checksum, check, check_packet};
 use crate::fixture::parse_hex;
@@ -185,4 +185,7 @@ fn quic_headers_have_the_ids_where_rfc_8999_has_them() {
     let long = long_header(LongType::Handshake, &id, &[9]);
     assert_eq!(long[..6], [0xe0, 0, 0, 0, 1, 7]);
     assert_eq!((&long[6..13], &long[13..15]), (&id[..], &[1, 9][..]));
+    let version_2 = long_header_of(VERSION_2, LongType::Handshake, &id, &[9]);
+    assert_eq!(version_2[..6], [0xf0, 0x6b, 0x33, 0x43, 0xcf, 7]);
+    assert_eq!(version_2[6..], long[6..]);
 }
