@@ -11,7 +11,7 @@ use super::claim::{Opening, claim};
 use super::rewrite::rewrite;
 use super::{ip_bytes, link_back};
 use crate::parse::Header;
-use crate::select::{self, Routed};
+use crate::select::{self, Choice, Routed};
 use crate::walk::Walked;
 use crate::{FamilyTables, FlowTable, InsertError, Packet, Parsed, Tables, Transport, Verdict};
 
@@ -55,7 +55,8 @@ fn try_start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
 ) -> Result<Walked, Reason> {
     let service = tables.service(service_index).ok_or(Reason::Inconsistent)?;
     let seed = tables.settings().flow_seed;
-    let backend_index = choose(packet, tables, parsed, service_index, service)?;
+    let choice = choose(packet, tables, parsed, service_index, service)?;
+    let backend_index = choice.backend;
     let backend = tables.backend(backend_index).ok_or(Reason::Inconsistent)?;
     if backend.flags & RESOLVED == 0 {
         return Err(Reason::NextHopUnknown);
@@ -84,7 +85,7 @@ fn try_start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     tables.count_forwarded(backend_index, ip_bytes(parsed), true);
     Ok(Walked::done(Verdict {
         interface: backend.link.interface(),
-        ..verdict(Reason::NewFlow)
+        ..verdict(choice.reason)
     }))
 }
 
@@ -97,14 +98,22 @@ fn choose<F: Header, P: Packet, T: Tables>(
     parsed: &Parsed<F>,
     index: u32,
     service: &Service,
-) -> Result<u32, Reason> {
+) -> Result<Choice, Reason> {
+    let mut reason = Reason::NewFlow;
     if tables.settings().features & feature::QUIC != 0
         && service.flags & QUIC != 0
         && parsed.segment.transport == Transport::Udp
-        && let Routed::Backend(backend) = select::route(packet, tables, parsed, index, service)
     {
-        return Ok(backend);
+        match select::route(packet, tables, parsed, index, service) {
+            Routed::Backend(backend) => {
+                let reason = Reason::ForwardedByConnectionId;
+                return Ok(Choice { backend, reason });
+            }
+            Routed::Unknown => reason = Reason::UnknownConnectionId,
+            Routed::No => {}
+        }
     }
     let hash = select::slot_hash::<F>(&parsed.key, service, tables.settings().flow_seed);
-    Ok(select::slot(tables, service, hash)?.current())
+    let backend = select::slot(tables, service, hash)?.current();
+    Ok(Choice { backend, reason })
 }
