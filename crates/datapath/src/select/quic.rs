@@ -1,9 +1,9 @@
-//! QUIC connection-ID routing (draft-ietf-quic-load-balancers-21, sections 3 and 5.3): the server
+//! QUIC connection-ID routing (draft-ietf-quic-load-balancers-21, sections 3 to 5): the server
 //! id is in plain text behind the connection id's first octet.
 
 use abi::backend::ALIVE;
 use abi::family::Family;
-use abi::quic::{MAX_SERVER_ID, ServerKey};
+use abi::quic::{MAX_SERVER_ID, ServerKey, UNROUTABLE};
 use abi::service::Service;
 use wire::Be32;
 
@@ -77,7 +77,9 @@ fn by_id<P: Packet, T: Tables>(
     octet: u8,
     offset: usize,
 ) -> Routed {
-    if octet >> 5 != service.quic_config {
+    // The draft, section 4.1: the reserved rotation is never routable, whatever the service says.
+    let config = octet >> 5;
+    if config != service.quic_config || config == UNROUTABLE {
         return Routed::Unknown;
     }
     // Eight bytes are there in every packet: nonce, packet number and authentication tag follow.
