@@ -114,7 +114,8 @@ impl Model {
         if packet.hops <= 1 {
             return dropped(Reason::TtlExceeded);
         }
-        let backend = match self.by_id(ours, service) {
+        let by_id = self.by_id(ours, service);
+        let backend = match by_id {
             ById::Backend(backend) => backend,
             _ => match self.instance.slot_of(service, flow) {
                 Some(slot) => current(slot),
@@ -146,7 +147,8 @@ impl Model {
             client: rewrite::back(arrival.frame, arrival.interface),
         };
         self.nat.enter(held);
-        Ok(rewritten(ours, &held, &link, Reason::NewFlow, &inside))
+        let reason = by_id.reason_or(Reason::NewFlow);
+        Ok(rewritten(ours, &held, &link, reason, &inside))
     }
 
     /// The port that a new flow got. The client's own comes first; then any of ours that is free;

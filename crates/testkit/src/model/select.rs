@@ -98,6 +98,17 @@ pub(super) enum ById {
     Unknown,
 }
 
+impl ById {
+    /// The reason of a packet that is forwarded, which without an id would be `silent`.
+    pub(super) fn reason_or(self, silent: Reason) -> Reason {
+        match self {
+            Self::Silent => silent,
+            Self::Backend(_) => Reason::ForwardedByConnectionId,
+            Self::Unknown => Reason::UnknownConnectionId,
+        }
+    }
+}
+
 /// RFC 9000 section 17, RFC 8999 section 5, draft-ietf-quic-load-balancers-21.
 pub(super) fn by_id(instance: &Instance, quic: &Quic, frame: &[u8], packet: &Packet) -> ById {
     if packet.protocol != UDP || matches!(packet.part, Part::Later(_)) {
@@ -136,7 +147,8 @@ fn id<'p>(quic: &Quic, payload: &'p [u8]) -> Option<&'p [u8]> {
 
 fn routed(quic: &Quic, id: &[u8]) -> Option<usize> {
     let (first, rest) = id.split_first()?;
-    if first >> 5 != quic.config {
+    // 0b111 is reserved for ids that are not routable.
+    if first >> 5 != quic.config || first >> 5 == 0b111 {
         return None;
     }
     // Behind any server id there is enough for eight bytes in all, or it is no QUIC packet.

@@ -25,16 +25,13 @@ impl Model {
         let is_opening = select::is_opening(arrival.frame, packet);
         let by_id = self.by_id(ours, service);
         let chosen = match by_id {
-            ById::Backend(backend) => Ok((backend, Reason::ForwardedByConnectionId)),
+            ById::Backend(backend) => Ok((backend, Reason::Forwarded)),
             _ => select::choose(&self.instance, &mut self.entries, service, flow, is_opening),
         };
-        let (backend, mut reason) = match chosen {
-            Ok(chosen) => chosen,
+        let (backend, reason) = match chosen {
+            Ok((backend, reason)) => (backend, by_id.reason_or(reason)),
             Err(reason) => return Ok(arrival.dropped(reason, service, None)),
         };
-        if by_id == ById::Unknown {
-            reason = Reason::UnknownConnectionId;
-        }
         let chosen = self.instance.backends[backend];
         let mode = self.instance.services[service].mode;
         if chosen.link.is_none() {
