@@ -36,12 +36,16 @@ pub const PREFIXES_V4: &str = "PREFIXES_V4";
 pub const PREFIXES_V6: &str = "PREFIXES_V6";
 /// HASH: [`crate::quic::ServerKey`] to a backend's index (u32).
 pub const QUIC_SERVERS: &str = "QUIC_SERVERS";
-/// HASH of `evenkeel decap`: [`crate::decap::AddressKey`]s that packets may come from.
-pub const DECAP_SENDERS: &str = "DECAP_SENDERS";
 /// HASH of `evenkeel decap`: [`crate::decap::AddressKey`]s that outer packets are addressed to.
 pub const DECAP_LOCALS: &str = "DECAP_LOCALS";
-/// HASH of `evenkeel decap`: [`crate::decap::AddressKey`]s that inner packets are addressed to.
+/// LPM_TRIE of `evenkeel decap`: [`crate::decap::PrefixKey`]s that outer packets may come from.
+pub const DECAP_SENDERS: &str = "DECAP_SENDERS";
+/// LPM_TRIE of `evenkeel decap`: [`crate::decap::PrefixKey`]s that inner packets are addressed to.
 pub const DECAP_VIPS: &str = "DECAP_VIPS";
+/// PERCPU_ARRAY of `evenkeel decap`: packets by [`crate::decap::DecapReason`] number.
+pub const DECAP_COUNTERS: &str = "DECAP_COUNTS";
+/// `.rodata` symbol of [`crate::decap::DecapSettings`].
+pub const DECAP_SETTINGS: &str = "DECAP_SETTINGS";
 /// PERCPU_ARRAY: [`crate::counters::BackendCounters`] by backend index.
 pub const BACKEND_COUNTERS: &str = "BACKEND_COUNTS";
 /// PERCPU_ARRAY: packets by [`crate::reason::Reason`] number.

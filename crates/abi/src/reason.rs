@@ -1,26 +1,36 @@
 //! Why a packet met its verdict.
 
-/// Declares the reasons once: the enum, the names, the explanations and what is done.
+/// Declares a set of reasons once: the enum, the names, the explanations and what is done, which is
+/// a variant of `$action`.
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $action:ident;)+) => {
+    ($reason:ident, $action:ident: $($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $done:ident;)+) => {
         /// Why a packet met its verdict. The number is the index of its counter, the name is what
-        /// metrics, `replay` and `explain` print.
+        /// metrics, `replay`, `explain` and `status` print.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u32)]
-        pub enum Reason {
+        pub enum $reason {
             $($(#[doc = $doc])+ $variant,)+
         }
 
-        impl Reason {
+        impl $reason {
             /// Every reason, in the order of the numbers.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Number of reasons.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The reason with this number.
+            #[must_use]
+            pub fn from_number(number: u32) -> Option<Self> {
+                Self::ALL.get(number as usize).copied()
+            }
 
             /// What is done with such a packet.
             #[inline(always)]
             #[must_use]
-            pub const fn action(self) -> Action {
+            pub const fn action(self) -> $action {
                 match self {
-                    $(Self::$variant => Action::$action,)+
+                    $(Self::$variant => $action::$done,)+
                 }
             }
 
@@ -42,6 +52,7 @@ macro_rules! reasons {
         }
     };
 }
+pub(crate) use reasons;
 
 /// What is done with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +66,7 @@ pub enum Action {
 }
 
 reasons! {
+    Reason, Action:
     /// Neither IPv4 nor IPv6: ARP and everything else the host handles itself.
     NotIp = "not_ip", Pass;
     /// More VLAN tags than the two that are looked behind.
@@ -121,17 +133,6 @@ reasons! {
     NoHeadroom = "no_headroom", Drop;
     /// A table lacks an entry that another one refers to: a bug, please report it.
     Inconsistent = "inconsistent", Drop;
-}
-
-impl Reason {
-    /// Number of reasons.
-    pub const COUNT: usize = Self::ALL.len();
-
-    /// The reason with this number.
-    #[must_use]
-    pub fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.get(number as usize).copied()
-    }
 }
 
 #[cfg(test)]

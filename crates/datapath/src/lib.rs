@@ -4,6 +4,8 @@
 //! generic over [`Packet`], the frame, and [`Tables`], the maps. A packet ends in a
 //! [`Verdict`]; its [`abi::reason::Reason`] says why.
 //!
+//! [`decapsulate`] is the way of a packet at a backend: the other end of modes `ipip` and `gue`.
+//!
 //! Almost all functions on the way are inlined; those that are not (`walk`, `icmp`, `too_big`)
 //! each walk one kind of packet from its headers on, with a stack frame of their own in the kernel.
 
@@ -11,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod classify;
+mod decap;
 mod fragment;
 mod icmp;
 mod link;
@@ -24,6 +27,7 @@ mod too_big;
 mod verdict;
 mod walk;
 
+pub use decap::{DecapTables, decapsulate};
 pub use icmp::Messages;
 pub use link::{Carried, carried};
 pub use nat::rewrite;

@@ -12,6 +12,7 @@
 
 mod byte_order;
 pub mod checksum;
+pub mod ecn;
 pub mod ethernet;
 pub mod gue;
 pub mod icmp;
