@@ -9,6 +9,7 @@
 //! - [`checksums`]: takes packets apart and checks every checksum, with code of its own.
 //! - [`endpoints`]: who sends a frame to whom, without the code under test.
 //! - [`every_mode`]: an instance with services of every mode, for random traffic.
+//! - [`decap`]: packets of tunnels, and what `evenkeel decap` is to do with them.
 //! - [`history`]: random histories of a service, and what must hold in them.
 //! - [`model`]: what should become of a packet, written from the RFCs.
 //! - [`outcome`]: what became of a packet, natively or in the kernel.
@@ -22,6 +23,7 @@ pub mod builder;
 pub mod checksums;
 pub mod content;
 pub mod content_of;
+pub mod decap;
 pub mod endpoints;
 pub mod every_mode;
 pub mod fixture;
