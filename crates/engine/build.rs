@@ -55,6 +55,7 @@ fn build() -> Result<(), String> {
 
     let mut objects = vec![
         ("evenkeel-xdp", "EVENKEEL_XDP_OBJECT"),
+        ("evenkeel-decap", "EVENKEEL_DECAP_OBJECT"),
         ("evenkeel-pass", "EVENKEEL_PASS_OBJECT"),
     ];
     if env::var_os("CARGO_FEATURE_BENCH").is_some() {

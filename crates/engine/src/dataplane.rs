@@ -24,9 +24,11 @@ use aya::programs::Xdp;
 use aya::programs::xdp::XdpLinkId;
 
 pub use attach::{AttachMode, AttachedMode, Attachment, program_name};
+pub(crate) use attach::{attach, detach};
 #[cfg(feature = "bench")]
 pub use bench::ProgramFacts;
 pub use read::FlowTable;
+pub(crate) use run::run;
 pub use run::{TestOutcome, action};
 
 use crate::EngineError;
@@ -121,14 +123,17 @@ impl DataPlane {
     }
 }
 
-fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp, EngineError> {
+pub(crate) fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp, EngineError> {
     ebpf.program_mut(name)
         .ok_or_else(|| EngineError::Load(format!("the object has no program {name}")))?
         .try_into()
         .map_err(load_error)
 }
 
-fn map_error(map: &'static str, operation: &'static str) -> impl Fn(std::io::Error) -> EngineError {
+pub(crate) fn map_error(
+    map: &'static str,
+    operation: &'static str,
+) -> impl Fn(std::io::Error) -> EngineError {
     move |source| EngineError::Map {
         map,
         operation,
@@ -136,7 +141,7 @@ fn map_error(map: &'static str, operation: &'static str) -> impl Fn(std::io::Err
     }
 }
 
-fn load_error(error: impl std::error::Error) -> EngineError {
+pub(crate) fn load_error(error: impl std::error::Error) -> EngineError {
     EngineError::Load(chain(&error))
 }
 

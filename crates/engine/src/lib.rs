@@ -4,6 +4,7 @@
 //! - [`image`]: the same as map contents; pure.
 //! - [`directory`]: the service directory's buckets; pure.
 //! - [`dataplane`]: the loaded program and its maps.
+//! - [`decap`]: the backend's side of tunnels: a program and its lists.
 //! - [`sweep`]: which flows are over.
 //! - [`object`]: the compiled programs, embedded.
 //!
@@ -11,6 +12,7 @@
 
 mod bpf;
 pub mod dataplane;
+pub mod decap;
 pub mod desired;
 pub mod directory;
 mod error;

@@ -1,7 +1,8 @@
 //! Onto interfaces and off again.
 
 use abi::maps;
-use aya::programs::XdpMode;
+use aya::programs::xdp::XdpLinkId;
+use aya::programs::{Xdp, XdpMode};
 
 use super::{DataPlane, chain, map_error, program};
 use crate::EngineError;
@@ -59,55 +60,80 @@ impl DataPlane {
         self.interfaces
             .set(&index, &[index, 0])
             .map_err(map_error(maps::INTERFACES, "write"))?;
-        let mut native_refused = None;
-        if mode != AttachMode::Generic {
-            match self.attach_as(name, index, AttachedMode::Native) {
-                Ok(()) => {
-                    return Ok(Attachment {
-                        mode: AttachedMode::Native,
-                        native_refused,
-                    });
-                }
-                Err(error) if mode == AttachMode::Native => return Err(error),
-                Err(error) => native_refused = Some(error.to_string()),
-            }
-        }
-        self.attach_as(name, index, AttachedMode::Generic)?;
-        Ok(Attachment {
-            mode: AttachedMode::Generic,
-            native_refused,
-        })
-    }
-
-    fn attach_as(&mut self, name: &str, index: u32, mode: AttachedMode) -> Result<(), EngineError> {
-        let flag = match mode {
-            AttachedMode::Native => XdpMode::Driver,
-            AttachedMode::Generic => XdpMode::Skb,
-        };
-        let link = program(&mut self.ebpf, "evenkeel")?
-            .attach_to_if_index(index, flag)
-            .map_err(|error| EngineError::Attach {
-                interface: name.into(),
-                mode: mode.name(),
-                reason: chain(&error),
-            })?;
+        let program = program(&mut self.ebpf, "evenkeel")?;
+        let (link, attachment) = attach(program, name, index, mode)?;
         self.links.push((name.into(), link));
-        Ok(())
+        Ok(attachment)
     }
 
     /// Detaches from every interface.
     pub fn detach(&mut self) -> Result<(), EngineError> {
         for (name, link) in std::mem::take(&mut self.links) {
-            program(&mut self.ebpf, "evenkeel")?
-                .detach(link)
-                .map_err(|error| EngineError::Attach {
-                    interface: name,
-                    mode: "any",
-                    reason: chain(&error),
-                })?;
+            detach(program(&mut self.ebpf, "evenkeel")?, name, link)?;
         }
         Ok(())
     }
+}
+
+/// Attaches a program as `mode` says.
+pub(crate) fn attach(
+    program: &mut Xdp,
+    name: &str,
+    index: u32,
+    mode: AttachMode,
+) -> Result<(XdpLinkId, Attachment), EngineError> {
+    let mut native_refused = None;
+    if mode != AttachMode::Generic {
+        match attach_as(program, name, index, AttachedMode::Native) {
+            Ok(link) => {
+                let attachment = Attachment {
+                    mode: AttachedMode::Native,
+                    native_refused,
+                };
+                return Ok((link, attachment));
+            }
+            Err(error) if mode == AttachMode::Native => return Err(error),
+            Err(error) => native_refused = Some(error.to_string()),
+        }
+    }
+    let link = attach_as(program, name, index, AttachedMode::Generic)?;
+    let attachment = Attachment {
+        mode: AttachedMode::Generic,
+        native_refused,
+    };
+    Ok((link, attachment))
+}
+
+fn attach_as(
+    program: &mut Xdp,
+    name: &str,
+    index: u32,
+    mode: AttachedMode,
+) -> Result<XdpLinkId, EngineError> {
+    let flag = match mode {
+        AttachedMode::Native => XdpMode::Driver,
+        AttachedMode::Generic => XdpMode::Skb,
+    };
+    program
+        .attach_to_if_index(index, flag)
+        .map_err(|error| EngineError::Attach {
+            interface: name.into(),
+            mode: mode.name(),
+            reason: chain(&error),
+        })
+}
+
+/// Detaches a program from an interface.
+pub(crate) fn detach(
+    program: &mut Xdp,
+    interface: String,
+    link: XdpLinkId,
+) -> Result<(), EngineError> {
+    program.detach(link).map_err(|error| EngineError::Attach {
+        interface,
+        mode: "any",
+        reason: chain(&error),
+    })
 }
 
 /// Name of a loaded program, to tell the user whose it is.

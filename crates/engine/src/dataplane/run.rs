@@ -1,6 +1,6 @@
 //! Runs without an interface: `BPF_PROG_TEST_RUN`.
 
-use aya::programs::{TestRun, TestRunOptions};
+use aya::programs::{TestRun, TestRunOptions, Xdp};
 
 use super::{DataPlane, chain, program};
 use crate::EngineError;
@@ -50,22 +50,31 @@ impl DataPlane {
         frame: &[u8],
         repeat: u32,
     ) -> Result<TestOutcome, EngineError> {
-        let mut output = vec![0; frame.len() + TEST_HEADROOM];
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(frame);
-        options.data_out = Some(&mut output);
-        options.repeat = repeat;
-        let result = program(&mut self.ebpf, name)?
-            .test_run(options)
-            .map_err(|error| EngineError::TestRun {
-                length: frame.len(),
-                reason: chain(&error),
-            })?;
-        output.truncate(result.data_size_out as usize);
-        Ok(TestOutcome {
-            action: result.return_value,
-            frame: output,
-            nanoseconds: u32::try_from(result.duration.as_nanos()).unwrap_or(u32::MAX),
-        })
+        run(program(&mut self.ebpf, name)?, frame, repeat)
     }
+}
+
+/// Runs a program on a frame, `repeat` times.
+pub(crate) fn run(
+    program: &mut Xdp,
+    frame: &[u8],
+    repeat: u32,
+) -> Result<TestOutcome, EngineError> {
+    let mut output = vec![0; frame.len() + TEST_HEADROOM];
+    let mut options = TestRunOptions::new();
+    options.data_in = Some(frame);
+    options.data_out = Some(&mut output);
+    options.repeat = repeat;
+    let result = program
+        .test_run(options)
+        .map_err(|error| EngineError::TestRun {
+            length: frame.len(),
+            reason: chain(&error),
+        })?;
+    output.truncate(result.data_size_out as usize);
+    Ok(TestOutcome {
+        action: result.return_value,
+        frame: output,
+        nanoseconds: u32::try_from(result.duration.as_nanos()).unwrap_or(u32::MAX),
+    })
 }
