@@ -10,6 +10,7 @@
 //! - [`endpoints`]: who sends a frame to whom, without the code under test.
 //! - [`every_mode`]: an instance with services of every mode, for random traffic.
 //! - [`decap`]: packets of tunnels, and what `evenkeel decap` is to do with them.
+//! - [`fuzz`]: what fuzzers call.
 //! - [`history`]: random histories of a service, and what must hold in them.
 //! - [`model`]: what should become of a packet, written from the RFCs.
 //! - [`outcome`]: what became of a packet, natively or in the kernel.
@@ -29,6 +30,7 @@ pub mod every_mode;
 pub mod fixture;
 pub mod flow_map;
 pub mod frame;
+pub mod fuzz;
 pub mod history;
 pub mod model;
 pub mod outcome;
