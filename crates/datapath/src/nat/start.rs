@@ -1,6 +1,5 @@
 //! The first packet of a flow.
 
-use abi::backend::RESOLVED;
 use abi::control::feature;
 use abi::family::Family;
 use abi::flow::{Flow as _, FlowKey as _};
@@ -58,9 +57,7 @@ fn try_start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     let choice = choose(packet, tables, parsed, service_index, service)?;
     let backend_index = choice.backend;
     let backend = tables.backend(backend_index).ok_or(Reason::Inconsistent)?;
-    if backend.flags & RESOLVED == 0 {
-        return Err(Reason::NextHopUnknown);
-    }
+    select::check(backend)?;
     let verdict = |reason| Verdict::of_backend(reason, service_index, backend_index);
     if parsed.ip.length > u32::from(backend.mtu) {
         let mtu = u32::from(backend.mtu);

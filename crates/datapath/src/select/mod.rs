@@ -6,6 +6,7 @@ mod quic;
 pub(crate) use exception::{Choice, choose, peek};
 pub(crate) use quic::{Routed, route};
 
+use abi::backend::{ALIVE, Backend, RESOLVED};
 use abi::family::{Address as _, Family};
 use abi::flow::FlowKey as _;
 use abi::reason::Reason;
@@ -40,4 +41,16 @@ pub(crate) fn slot<T: Tables>(tables: &T, service: &Service, hash: u64) -> Resul
         return Err(Reason::NoBackend);
     }
     Ok(slot)
+}
+
+/// Whether packets can go to a backend. The owner of a slot is dead where nobody is left to own it.
+#[inline(always)]
+pub(crate) fn check(backend: &Backend) -> Result<(), Reason> {
+    if backend.flags & (ALIVE | RESOLVED) == ALIVE | RESOLVED {
+        return Ok(());
+    }
+    if backend.flags & ALIVE == 0 {
+        return Err(Reason::NoBackend);
+    }
+    Err(Reason::NextHopUnknown)
 }

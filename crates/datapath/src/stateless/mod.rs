@@ -6,7 +6,7 @@ mod tunnel;
 pub(crate) use dnat::{mapped_address, reply, rewrite, service_address, transport};
 pub(crate) use tunnel::{encapsulate, overhead};
 
-use abi::backend::{Backend, RESOLVED};
+use abi::backend::Backend;
 use abi::control::feature;
 use abi::flow::FlowKey as _;
 use abi::reason::Reason;
@@ -35,8 +35,8 @@ pub(crate) fn forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     let Some(backend) = tables.backend(choice.backend) else {
         return Walked::done(verdict(Reason::Inconsistent));
     };
-    if backend.flags & RESOLVED == 0 {
-        return Walked::done(verdict(Reason::NextHopUnknown));
+    if let Err(reason) = select::check(backend) {
+        return Walked::done(verdict(reason));
     }
     let features = tables.settings().features;
     let room = u32::from(backend.mtu).saturating_sub(overhead(features, service.mode, backend));
