@@ -94,7 +94,7 @@ fn load(object: &[u8], flows_log2: u32) -> anyhow::Result<DataPlane> {
     plane.write(&image)?;
     for index in 0..1 << flows_log2 {
         for (key, flow) in traffic::established(index, 0) {
-            plane.set_flow(FlowTable::Established, &key, &flow)?;
+            plane.set_flow::<abi::family::V4>(FlowTable::Established, &key, &flow)?;
         }
     }
     Ok(plane)

@@ -65,7 +65,7 @@ fn the_hosts_own_traffic_passes_while_it_balances() {
     let status = scene.status();
     assert_eq!(dropped(&status), []);
     assert!(reason(&status, "not_for_service") > 4 * 3 * REQUESTS as u64);
-    assert!(reason(&status, "other_protocol") >= 6, "pings");
+    assert!(reason(&status, "echo_answered") >= 6, "pings");
     assert_eq!(reason(&status, "new_flow"), REQUESTS as u64);
 }
 

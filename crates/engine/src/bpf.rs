@@ -124,6 +124,22 @@ impl RawMap {
         bpf(MAP_UPDATE_ELEM, &mut attributes)
     }
 
+    /// Writes the same value for every CPU into an entry of a per-CPU array.
+    pub(crate) fn set_per_cpu<V>(&self, index: u32, cpus: usize, value: &V) -> io::Result<()>
+    where
+        V: IntoBytes + Immutable + Clone,
+    {
+        assert_eq!(
+            size_of::<V>() % 8,
+            0,
+            "per-CPU values are multiples of 8 bytes"
+        );
+        assert_eq!(size_of::<V>(), self.value_size, "value size of the map");
+        let mut values = vec![value.clone(); cpus];
+        let mut attributes = self.element(index.as_bytes(), values.as_mut_ptr().cast());
+        bpf(MAP_UPDATE_ELEM, &mut attributes)
+    }
+
     /// Deletes `key`; says whether it was there.
     pub(crate) fn remove<K: IntoBytes + Immutable>(&self, key: &K) -> io::Result<bool> {
         let mut attributes = self.element(key.as_bytes(), std::ptr::null_mut());
@@ -247,6 +263,12 @@ impl MappedArray {
                 word.store(value, Ordering::Release);
             }
         }
+    }
+
+    /// The word that entry `index` of an array of words holds.
+    pub(crate) fn word(&self, index: usize) -> Option<u64> {
+        let word = self.words().get(index)?;
+        Some(word.load(Ordering::Relaxed))
     }
 
     /// Entries of type `V` that fit.

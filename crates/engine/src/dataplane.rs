@@ -1,11 +1,10 @@
 //! The loaded program and its maps.
 //!
 //! - `load`: into the kernel, with maps of the right sizes.
+//! - `write`: into the maps that lead packets to backends, while they flow.
 //! - `attach`: onto interfaces and off again.
 //! - `run`: on single frames, without an interface.
 //! - `read`: counters, reports, flows.
-//!
-//! Writing, the part that traffic sees, is here.
 
 mod attach;
 #[cfg(feature = "bench")]
@@ -13,113 +12,93 @@ mod bench;
 mod load;
 mod read;
 mod run;
+mod write;
 
-use abi::backend::Backend;
-use abi::control::Control;
-use abi::directory::BucketV4;
-use abi::maps;
-use abi::slot::Slot;
+use abi::control::Settings;
+use abi::family::Family;
 use aya::Ebpf;
 use aya::programs::Xdp;
 use aya::programs::xdp::XdpLinkId;
 
+pub use crate::maps::FlowTable;
 pub use attach::{AttachMode, AttachedMode, Attachment, program_name};
 pub(crate) use attach::{attach, detach};
 #[cfg(feature = "bench")]
 pub use bench::ProgramFacts;
-pub use read::FlowTable;
 pub(crate) use run::run;
 pub use run::{TestOutcome, action};
 
 use crate::EngineError;
 use crate::bpf::{MappedArray, RawMap};
-use crate::image::Image;
 
 /// The program, loaded, with its maps.
 #[derive(Debug)]
 pub struct DataPlane {
     ebpf: Ebpf,
+    settings: Settings,
     links: Vec<(String, XdpLinkId)>,
     control: MappedArray,
-    directory: MappedArray,
-    /// Whether the active directory is the second copy.
-    second_copy: bool,
     slots: MappedArray,
     services: RawMap,
     backends: RawMap,
-    established: RawMap,
-    half_open: RawMap,
+    quic_servers: RawMap,
+    v4: FamilyMaps,
+    v6: FamilyMaps,
+    paces: RawMap,
     backend_counters: RawMap,
     reason_counters: RawMap,
     interfaces: RawMap,
     report: RawMap,
+    /// Entries of the map of backends.
+    backend_limit: u32,
     cpus: usize,
 }
 
+/// The maps of one family.
+#[derive(Debug)]
+struct FamilyMaps {
+    directory: MappedArray,
+    /// Whether the active directory is the second copy.
+    second_copy: bool,
+    prefixes: RawMap,
+    established: RawMap,
+    half_open: RawMap,
+    exceptions: RawMap,
+    names: FamilyNames,
+}
+
+/// Their names, for errors.
+#[derive(Debug)]
+struct FamilyNames {
+    directory: &'static str,
+    prefixes: &'static str,
+    established: &'static str,
+    half_open: &'static str,
+    exceptions: &'static str,
+}
+
 impl DataPlane {
-    /// Writes everything: backends first, the directory that leads to them last.
-    pub fn write(&mut self, image: &Image) -> Result<(), EngineError> {
-        if image.slots.len() > self.slots.capacity::<Slot>() {
-            return Err(EngineError::TooMany {
-                what: "ring slots",
-                found: image.slots.len(),
-                limit: self.slots.capacity::<Slot>(),
-            });
-        }
-        for (index, backend) in image.backends.iter().enumerate() {
-            self.write_backend(index as u32, backend)?;
-        }
-        self.slots.write(0, &image.slots);
-        for (index, service) in image.services.iter().enumerate() {
-            let index = index as u32;
-            self.services
-                .set(&index, service)
-                .map_err(map_error(maps::SERVICES, "write"))?;
-        }
-        self.write_directory(image)
+    /// What the program was loaded with.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
-    /// Writes one backend, for instance because its next hop changed.
-    pub fn write_backend(&self, index: u32, backend: &Backend) -> Result<(), EngineError> {
-        self.backends
-            .set(&index, backend)
-            .map_err(map_error(maps::BACKENDS, "write"))
+    fn family<F: Family>(&self) -> &FamilyMaps {
+        if F::IS_V6 { &self.v6 } else { &self.v4 }
     }
 
-    /// Writes only what differs between two images of the same services: next hops, and the
-    /// directory if `nat`'s source addresses changed with them.
-    pub fn write_next_hops(&mut self, old: &Image, new: &Image) -> Result<(), EngineError> {
-        for (index, (old, new)) in old.backends.iter().zip(&new.backends).enumerate() {
-            if old != new {
-                self.write_backend(index as u32, new)?;
-            }
-        }
-        if old.directory != new.directory {
-            self.write_directory(new)?;
-        }
-        Ok(())
+    fn family_mut<F: Family>(&mut self) -> &mut FamilyMaps {
+        if F::IS_V6 { &mut self.v6 } else { &mut self.v4 }
     }
+}
 
-    /// Writes the directory's inactive copy and makes it the active one.
-    pub fn write_directory(&mut self, image: &Image) -> Result<(), EngineError> {
-        let copy = self.directory.capacity::<BucketV4>() / 2;
-        if image.directory.buckets.len() > copy {
-            return Err(EngineError::TooMany {
-                what: "directory buckets",
-                found: image.directory.buckets.len(),
-                limit: copy,
-            });
+impl FamilyMaps {
+    fn flows(&self, table: FlowTable) -> (&RawMap, &'static str) {
+        match table {
+            FlowTable::Established => (&self.established, self.names.established),
+            FlowTable::HalfOpen => (&self.half_open, self.names.half_open),
         }
-        self.second_copy = !self.second_copy;
-        let first = if self.second_copy { copy } else { 0 };
-        self.directory.write(first, &image.directory.buckets);
-        let directory_v4 = image.directory.active(first as u32);
-        let control = Control {
-            directory_v4,
-            ..Control::default()
-        };
-        self.control.write(0, &[control]);
-        Ok(())
     }
 }
 

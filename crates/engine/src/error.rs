@@ -46,13 +46,21 @@ pub enum EngineError {
         /// How many fit.
         limit: usize,
     },
-    /// Something that can be configured and not yet be carried.
-    #[error("{service}: {feature} is not supported by the data plane yet")]
-    NotYet {
-        /// The service.
-        service: String,
+    /// The arena has no stretch of free slots that is long enough.
+    #[error(
+        "a ring of {wanted} slots does not fit, {free} are free: restart needed, or shorter rings"
+    )]
+    ArenaFull {
+        /// Slots that are wanted side by side.
+        wanted: u32,
+        /// Slots that are free in all.
+        free: u32,
+    },
+    /// Something that is fixed when the program is loaded.
+    #[error("restart needed for {what}")]
+    RestartNeeded {
         /// What.
-        feature: &'static str,
+        what: String,
     },
     /// A ring could not be built.
     #[error("ring of {service}: {source}")]

@@ -1,23 +1,32 @@
 //! Desired state to map contents, and map contents to the kernel.
 //!
 //! - [`desired`]: what the operator asked for, validated.
-//! - [`image`]: the same as map contents; pure.
+//! - [`settings`]: what the program is loaded with.
+//! - [`live`]: what the maps hold, why, and how it changes while packets flow.
+//! - [`maps`]: what `live` needs of the maps.
+//! - [`image`]: map contents in memory.
 //! - [`directory`]: the service directory's buckets; pure.
 //! - [`dataplane`]: the loaded program and its maps.
 //! - [`decap`]: the backend's side of tunnels: a program and its lists.
-//! - [`sweep`]: which flows are over.
+//! - [`sweep`]: which `nat` flows are over.
 //! - [`object`]: the compiled programs, embedded.
 //!
 //! All unsafe code is in `bpf`, the adapter for what aya does not offer.
 
 mod bpf;
+mod clock;
 pub mod dataplane;
 pub mod decap;
 pub mod desired;
 pub mod directory;
 mod error;
 pub mod image;
+pub mod live;
+pub mod maps;
 pub mod object;
+mod settings;
 pub mod sweep;
 
+pub use clock::tick;
 pub use error::EngineError;
+pub use settings::settings;

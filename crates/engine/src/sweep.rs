@@ -1,15 +1,18 @@
-//! Which flows are over, and their removal from the kernel's tables.
+//! Which `nat` flows are over, and their removal from the kernel's tables.
 //!
 //! A flow has an entry for each direction; each carries its own last packet and flags. They are
 //! judged together, so that neither half outlives the other.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use abi::flow::{FIN_SEEN, FORWARD, FlowKey as _, FlowKeyV4, FlowV4, RST_SEEN};
+use abi::family::Family;
+use abi::flow::{FIN_SEEN, FORWARD, Flow, FlowKey as _, FlowState, RST_SEEN};
 
 use crate::EngineError;
-use crate::dataplane::{DataPlane, FlowTable};
+use crate::clock::tick;
 use crate::desired::Timeouts;
+use crate::maps::{FlowTable, Maps};
 
 /// [`Timeouts`] in jiffies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +24,10 @@ pub struct Ages {
 }
 
 impl Ages {
-    /// With the kernel's tick length, which is what the coarse clock's resolution is.
-    pub fn of(timeouts: &Timeouts) -> Result<Self, EngineError> {
-        let clock = nix::time::ClockId::CLOCK_MONOTONIC_COARSE;
-        let tick = nix::time::clock_getres(clock)
-            .map(Duration::from)
-            .map_err(|error| EngineError::Load(format!("clock_getres(2): {error}")))?;
-        Ok(Self::with_tick(timeouts, tick))
+    /// With the kernel's tick length.
+    #[must_use]
+    pub fn of(timeouts: &Timeouts) -> Self {
+        Self::with_tick(timeouts, tick())
     }
 
     fn with_tick(timeouts: &Timeouts, tick: Duration) -> Self {
@@ -62,18 +62,15 @@ impl Ages {
         table: FlowTable,
         protocol: u8,
         now: u32,
-        this: &FlowV4,
-        other: Option<&FlowV4>,
+        this: &FlowState,
+        other: Option<&FlowState>,
     ) -> bool {
-        let age = other
-            .map_or(u32::MAX, |other| age(now, other))
-            .min(age(now, this));
-        let seen = |flag| {
-            this.state.seen & flag != 0 || other.is_some_and(|other| other.state.seen & flag != 0)
-        };
-        let both = |flag| {
-            this.state.seen & flag != 0 && other.is_some_and(|other| other.state.seen & flag != 0)
-        };
+        let since = |state: &FlowState| age(now, state.last_seen);
+        let age = other.map_or(u32::MAX, since).min(since(this));
+        let seen =
+            |flag| this.seen & flag != 0 || other.is_some_and(|other| other.seen & flag != 0);
+        let both =
+            |flag| this.seen & flag != 0 && other.is_some_and(|other| other.seen & flag != 0);
         let limit = match table {
             FlowTable::HalfOpen => self.half_open,
             FlowTable::Established if other.is_none() => self.rest,
@@ -85,87 +82,122 @@ impl Ages {
     }
 }
 
-/// Jiffies since the entry's last packet. A packet that came after `now` was read has age 0.
-fn age(now: u32, flow: &FlowV4) -> u32 {
-    let age = now.wrapping_sub(flow.state.last_seen);
+/// Jiffies since an entry's last packet. A packet that came after `now` was read has age 0.
+pub(crate) fn age(now: u32, last_seen: u32) -> u32 {
+    let age = now.wrapping_sub(last_seen);
     if age > i32::MAX as u32 { 0 } else { age }
 }
 
-/// What a sweep found.
+/// What a sweep found in the tables of `nat` flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Flows that stay in the established table.
+pub struct NatSwept {
+    /// Flows that stay in the established tables.
     pub established: u64,
-    /// Flows that stay in the half-open table.
+    /// Flows that stay in the half-open tables.
     pub half_open: u64,
-    /// Flows that were removed.
+    /// Flows that were removed because they were over.
     pub removed: u64,
+    /// Flows that were removed because their backend is dead.
+    pub lost: u64,
 }
 
-/// Removes every flow that is over from both tables.
-pub fn sweep(plane: &mut DataPlane, ages: &Ages) -> Result<Swept, EngineError> {
-    let now = plane.now()?;
-    let mut swept = Swept::default();
-    for table in [FlowTable::Established, FlowTable::HalfOpen] {
-        let mut flows = 0_u64;
-        let mut candidates = Vec::new();
-        plane.for_each_flow(table, |key, flow| {
-            flows += u64::from(flow.state.direction == FORWARD);
-            if age(now, flow) >= ages.shortest(table) {
-                candidates.push((*key, flow.state.direction));
-            }
-        })?;
-        for (key, direction) in candidates {
-            let removed = remove_if_over(plane, ages, table, now, &key)?;
-            if removed && direction == FORWARD {
-                flows = flows.saturating_sub(1);
-                swept.removed += 1;
-            }
-        }
-        match table {
-            FlowTable::Established => swept.established = flows,
-            FlowTable::HalfOpen => swept.half_open = flows,
-        }
-    }
-    Ok(swept)
-}
-
-/// Looks again, at both halves, and removes this one if the flow is over. The other half is a
-/// candidate of its own.
-fn remove_if_over(
-    plane: &DataPlane,
-    ages: &Ages,
-    table: FlowTable,
+/// Removes every flow that is over, or whose backend is dead, from all tables.
+#[derive(Debug)]
+pub(crate) struct NatSweep<'a> {
+    ages: &'a Ages,
+    /// jiffies.
     now: u32,
-    key: &FlowKeyV4,
-) -> Result<bool, EngineError> {
-    let Some(flow) = plane.flow(table, key)? else {
-        return Ok(false);
-    };
-    let other = plane.flow(table, &key.opposite(&flow.becomes))?;
-    if !ages.is_over(table, key.protocol(), now, &flow, other.as_ref()) {
-        return Ok(false);
+    dead: &'a HashSet<u32>,
+    /// Backends that are to go when no flow leads to them any more.
+    going: &'a HashSet<u32>,
+    /// Those of them that a flow leads to.
+    pub(crate) used: HashSet<u32>,
+    pub(crate) swept: NatSwept,
+}
+
+impl<'a> NatSweep<'a> {
+    pub(crate) fn new(
+        ages: &'a Ages,
+        now: u32,
+        dead: &'a HashSet<u32>,
+        going: &'a HashSet<u32>,
+    ) -> Self {
+        Self {
+            ages,
+            now,
+            dead,
+            going,
+            used: HashSet::new(),
+            swept: NatSwept::default(),
+        }
     }
-    plane.remove_flow(table, key)
+
+    /// Both tables of a family.
+    pub(crate) fn sweep<F: Family, M: Maps>(&mut self, maps: &mut M) -> Result<(), EngineError> {
+        for table in [FlowTable::Established, FlowTable::HalfOpen] {
+            let mut flows = 0_u64;
+            let mut candidates = Vec::new();
+            maps.for_each_flow::<F>(table, &mut |key, flow| {
+                let state = flow.state();
+                flows += u64::from(state.direction == FORWARD);
+                let lost = self.dead.contains(&state.backend);
+                if lost || age(self.now, state.last_seen) >= self.ages.shortest(table) {
+                    candidates.push((*key, state.direction, lost));
+                }
+                if self.going.contains(&state.backend) {
+                    self.used.insert(state.backend);
+                }
+            })?;
+            for (key, direction, lost) in candidates {
+                let removed = lost && maps.remove_flow::<F>(table, &key)?
+                    || !lost && self.remove_if_over::<F, M>(maps, table, &key)?;
+                if removed && direction == FORWARD {
+                    flows = flows.saturating_sub(1);
+                    self.swept.removed += u64::from(!lost);
+                    self.swept.lost += u64::from(lost);
+                }
+            }
+            match table {
+                FlowTable::Established => self.swept.established += flows,
+                FlowTable::HalfOpen => self.swept.half_open += flows,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks again, at both halves, and removes this one if the flow is over. The other half is a
+    /// candidate of its own.
+    fn remove_if_over<F: Family, M: Maps>(
+        &self,
+        maps: &mut M,
+        table: FlowTable,
+        key: &F::FlowKey,
+    ) -> Result<bool, EngineError> {
+        let Some(flow) = maps.flow::<F>(table, key)? else {
+            return Ok(false);
+        };
+        let other = maps.flow::<F>(table, &key.opposite(&flow.becomes()))?;
+        let other = other.as_ref().map(Flow::state);
+        let (now, protocol) = (self.now, key.protocol());
+        if !self.ages.is_over(table, protocol, now, flow.state(), other) {
+            return Ok(false);
+        }
+        maps.remove_flow::<F>(table, key)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use abi::flow::FlowState;
-
     use super::*;
 
     const TICK: Duration = Duration::from_millis(10);
     const TCP: u8 = wire::ipv4::TCP;
 
-    fn half(last_seen: u32, seen: u8) -> FlowV4 {
-        FlowV4 {
-            state: FlowState {
-                last_seen,
-                seen,
-                ..FlowState::default()
-            },
-            ..FlowV4::default()
+    fn half(last_seen: u32, seen: u8) -> FlowState {
+        FlowState {
+            last_seen,
+            seen,
+            ..FlowState::default()
         }
     }
 
@@ -223,6 +255,6 @@ mod tests {
 
     #[test]
     fn a_packet_newer_than_the_sweep_is_not_old() {
-        assert_eq!(age(100, &half(101, 0)), 0);
+        assert_eq!(age(100, 101), 0);
     }
 }

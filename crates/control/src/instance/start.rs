@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant as Clock};
 
-use engine::dataplane::{AttachedMode, DataPlane, program_name};
-use engine::image::Image;
+use engine::dataplane::{AttachedMode, program_name};
+use engine::live::Live;
 use engine::sweep::Ages;
 
 use super::state::{Attached, Instance};
@@ -30,13 +30,10 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
     let next_hops = NextHops::start(targets(&desired)).await?;
     let resolutions = next_hops.wait_all(Clock::now() + NEIGHBOUR_PATIENCE).await;
 
-    let ages = Ages::of(&desired.timeouts)?;
+    let ages = Ages::of(&desired.timeouts);
     let reach = super::state::Reach::new(&interfaces, resolutions);
-    let image = Image::build(&desired, |service, backend| {
-        reach.next_hop(service, backend)
-    })?;
-    let mut plane = DataPlane::load(&desired, &image, false)?;
-    plane.write(&image)?;
+    let next_hop = |service: &_, backend: &_| reach.next_hop(service, backend);
+    let (live, mut plane) = Live::load(&desired, &next_hop, false)?;
     let mut attached = Vec::new();
     for interface in interfaces {
         let attachment = plane.attach(&interface.name, interface.index, options.mode)?;
@@ -50,7 +47,7 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
         started: Clock::now(),
         desired,
         plane,
-        image,
+        live,
         attached,
         reach,
         ages,

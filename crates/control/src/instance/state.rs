@@ -1,16 +1,18 @@
 //! What is running, and its status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant as Clock;
 
-use abi::flow::FORWARD;
+use abi::family::{V4, V6};
+use abi::flow::{FORWARD, Flow as _, FlowState};
 use abi::reason::Reason;
 use engine::EngineError;
 use engine::dataplane::{Attachment, DataPlane, FlowTable};
 use engine::desired::{Backend, Desired, ForwardingMode, NextHop, Service};
-use engine::image::{self, Image};
-use engine::sweep::{Ages, sweep};
+use engine::live::{Live, ServiceView};
+use engine::maps::Maps as _;
+use engine::sweep::Ages;
 use tracing::{debug, info, warn};
 
 use crate::nexthop::{Interface, Resolution, Target, targets};
@@ -84,7 +86,7 @@ pub struct Instance {
     pub(super) started: Clock,
     pub(super) desired: Desired,
     pub(super) plane: DataPlane,
-    pub(super) image: Image,
+    pub(super) live: Live,
     pub(super) attached: Vec<Attached>,
     pub(super) reach: Reach,
     pub(super) ages: Ages,
@@ -107,18 +109,25 @@ impl Instance {
             Ok((hop, _)) => info!("{address} is reached at {}", hop.destination_mac),
             Err(problem) => warn!("{address} is unreachable: {problem}"),
         }
-        let mut image = self.image.clone();
-        image.set_next_hops(&self.desired, |service, backend| {
-            self.reach.next_hop(service, backend)
-        })?;
-        self.plane.write_next_hops(&self.image, &image)?;
-        self.image = image;
+        let next_hop = |service: &_, backend: &_| self.reach.next_hop(service, backend);
+        self.live.apply_next_hops(&mut self.plane, &next_hop)?;
         Ok(())
     }
 
     /// What has to be reached.
     pub(super) fn targets(&self) -> Vec<Target> {
-        targets(&self.desired)
+        let mut targets = targets(&self.desired);
+        // Those that were removed keep their flows for a while.
+        let mut known: BTreeSet<IpAddr> = targets.iter().map(|target| target.address).collect();
+        for (_, backend) in self.live.living() {
+            if known.insert(backend.address) {
+                targets.push(Target {
+                    address: backend.address,
+                    mac: backend.mac,
+                });
+            }
+        }
+        targets
     }
 
     /// Makes another configuration the one in force. On an error nothing has changed.
@@ -127,20 +136,18 @@ impl Instance {
         desired: Desired,
         resolutions: BTreeMap<IpAddr, Resolution>,
     ) -> Result<Reloaded, EngineError> {
-        let ages = Ages::of(&desired.timeouts)?;
         let before = std::mem::replace(&mut self.reach.resolutions, resolutions);
-        let image = Image::build(&desired, |service, backend| {
-            self.reach.next_hop(service, backend)
-        });
-        if let Err(error) = image.and_then(|image| {
-            self.plane.write(&image)?;
-            self.image = image;
-            Ok(())
-        }) {
-            self.reach.resolutions = before;
-            return Err(error);
-        }
-        self.ages = ages;
+        let next_hop = |service: &_, backend: &_| self.reach.next_hop(service, backend);
+        let applied = self.live.apply(&mut self.plane, &desired, &next_hop);
+        let applied = match applied {
+            Ok(applied) => applied,
+            Err(error) => {
+                self.reach.resolutions = before;
+                return Err(error);
+            }
+        };
+        info!(?applied, "applied");
+        self.ages = Ages::of(&desired.timeouts);
         self.desired = desired;
         let services = &self.desired.services;
         Ok(Reloaded {
@@ -152,7 +159,7 @@ impl Instance {
 
     /// Lets go of flows that are over.
     pub(super) fn sweep(&mut self) -> Result<(), EngineError> {
-        let swept = sweep(&mut self.plane, &self.ages)?;
+        let swept = self.live.sweep(&mut self.plane, &self.ages)?;
         debug!(?swept, "swept the flow tables");
         Ok(())
     }
@@ -173,14 +180,10 @@ impl Instance {
             .zip(counts)
             .map(|(reason, count)| (reason.name().to_owned(), count))
             .collect();
-        let first_backends = image::first_backends(&self.desired.services);
         let services = self
-            .desired
-            .services
-            .iter()
-            .enumerate()
-            .zip(first_backends)
-            .map(|((index, service), first)| self.service_status(index, service, first))
+            .live
+            .services()
+            .map(|service| self.service_status(service))
             .collect::<Result<_, _>>()?;
         Ok(Status {
             instance: self.name.clone(),
@@ -193,21 +196,15 @@ impl Instance {
         })
     }
 
-    fn service_status(
-        &self,
-        index: usize,
-        service: &Service,
-        first: u32,
-    ) -> Result<ServiceStatus, EngineError> {
-        let shares = self.image.shares(index, first, service.backends.len());
-        let length: u32 = shares.iter().sum();
+    fn service_status(&self, live: ServiceView<'_>) -> Result<ServiceStatus, EngineError> {
+        let service = live.desired();
         let backends = service
             .backends
             .iter()
-            .zip(first..)
-            .zip(shares)
-            .map(|((backend, index), slots)| {
-                let share = f64::from(slots) / f64::from(length.max(1));
+            .map(|backend| {
+                let slots = live.backend(backend).map_or(0, |backend| backend.slots);
+                let share = f64::from(slots) / f64::from(live.slots().max(1));
+                let index = live.backend(backend).map(|backend| backend.index);
                 self.backend_status(service, backend, index, share)
             })
             .collect::<Result<_, _>>()?;
@@ -215,7 +212,7 @@ impl Instance {
             service: service.id.to_string(),
             mode: service.mode.to_string(),
             affinity: service.affinity.to_string(),
-            slots: length,
+            slots: live.slots(),
             backends,
         })
     }
@@ -224,10 +221,12 @@ impl Instance {
         &self,
         service: &Service,
         backend: &Backend,
-        index: u32,
+        index: Option<u32>,
         share: f64,
     ) -> Result<BackendStatus, EngineError> {
-        let counters = self.plane.backend_counters(index)?;
+        // One that is down has no index, and so no counters.
+        let counters = index.map(|index| self.plane.backend_counters(index));
+        let counters = counters.transpose()?.unwrap_or_default();
         let resolved = self.reach.resolve(service, backend);
         let hop = resolved.as_ref().ok();
         let port = service
@@ -256,9 +255,10 @@ impl Instance {
     fn flow_status(&self) -> Result<FlowStatus, EngineError> {
         let count = |table| {
             let mut flows = 0_u64;
-            self.plane.for_each_flow(table, |_, flow| {
-                flows += u64::from(flow.state.direction == FORWARD);
-            })?;
+            let mut add = |state: &FlowState| flows += u64::from(state.direction == FORWARD);
+            let plane = &self.plane;
+            plane.for_each_flow::<V4>(table, &mut |_, flow| add(flow.state()))?;
+            plane.for_each_flow::<V6>(table, &mut |_, flow| add(flow.state()))?;
             Ok::<_, EngineError>(flows)
         };
         Ok(FlowStatus {

@@ -1,12 +1,13 @@
 //! One frame through the loaded program.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use abi::reason::{Action, Reason};
 use engine::EngineError;
 use engine::dataplane::DataPlane;
 use engine::desired::{Desired, Mac};
-use engine::image::{self, Image};
+use engine::live::Live;
 use serde::Serialize;
 
 use super::{packet, stand_in};
@@ -50,23 +51,22 @@ pub(super) struct Trial {
     plane: DataPlane,
     desired: Desired,
     /// (service, backend within it) by backend index.
-    backends: Vec<(usize, usize)>,
+    backends: BTreeMap<u32, (usize, usize)>,
 }
 
 impl Trial {
     pub(super) fn new(desired: &Desired, our_mac: Mac) -> Result<Self, EngineError> {
-        let image = Image::build(desired, |service, backend| {
-            Some(stand_in::next_hop(our_mac, service, backend))
-        })?;
-        let mut plane = DataPlane::load(desired, &image, true)?;
-        plane.write(&image)?;
-        let backends = image::first_backends(&desired.services)
-            .windows(2)
-            .enumerate()
-            .flat_map(|(service, range)| {
-                (0..range[1] - range[0]).map(move |b| (service, b as usize))
-            })
-            .collect();
+        let next_hop =
+            |service: &_, backend: &_| Some(stand_in::next_hop(our_mac, service, backend));
+        let (live, plane) = Live::load(desired, &next_hop, true)?;
+        let mut backends = BTreeMap::new();
+        for (place, service) in live.services().enumerate() {
+            for (at, backend) in service.desired().backends.iter().enumerate() {
+                if let Some(backend) = service.backend(backend) {
+                    backends.insert(backend.index, (place, at));
+                }
+            }
+        }
         Ok(Self {
             plane,
             desired: desired.clone(),
@@ -102,7 +102,7 @@ impl Trial {
             Action::Forward if report.interface == stand_in::INTERFACE => "tx",
             Action::Forward => "redirect",
         };
-        let place = self.backends.get(report.backend as usize).copied();
+        let place = self.backends.get(&report.backend).copied();
         let service = self.desired.services.get(report.service as usize);
         record.service = service.map(|service| service.id.to_string());
         record.mode = service.map(|service| service.mode.to_string());

@@ -24,7 +24,12 @@ impl DataPlane {
         desired: &Desired,
         image: &Image,
     ) -> Result<Self, EngineError> {
-        Self::load_object(object, desired, image, false)
+        Self::load_object(
+            object,
+            crate::settings(desired, false),
+            &desired.limits,
+            image,
+        )
     }
 
     /// [`DataPlane::test_run`] of the program `name`.

@@ -3,11 +3,13 @@
 use std::os::fd::AsFd;
 
 use abi::backend::Backend;
-use abi::control::{Control, Settings};
+use abi::control::{Control, Settings, feature};
 use abi::counters::{BackendCounters, Report};
-use abi::directory::BucketV4;
-use abi::flow::{FlowKeyV4, FlowV4};
+use abi::exception::Exception;
+use abi::family::{Family, V4, V6};
 use abi::maps;
+use abi::pace::Pace;
+use abi::quic::ServerKey;
 use abi::service::Service;
 use abi::slot::Slot;
 use aya::maps::{Map, MapData};
@@ -15,11 +17,11 @@ use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
 use zerocopy::IntoBytes;
 
-use super::{DataPlane, load_error, map_error};
+use super::{DataPlane, FamilyMaps, FamilyNames, load_error, map_error};
 use crate::EngineError;
-use crate::bpf::RawMap;
+use crate::bpf::{MappedArray, RawMap};
 use crate::desired::{Desired, Limits};
-use crate::image::{self, Image};
+use crate::image::Image;
 use crate::object;
 
 /// Buckets of a directory copy that are there from the start, so that services can be added.
@@ -32,18 +34,18 @@ impl DataPlane {
     /// Loads the program with room for `image` and settings for `desired`. With `report`, every
     /// packet's verdict can be read back ([`Self::last_report`]); that costs time.
     pub fn load(desired: &Desired, image: &Image, report: bool) -> Result<Self, EngineError> {
-        Self::load_object(object::XDP, desired, image, report)
+        let settings = crate::settings(desired, report);
+        Self::load_object(object::XDP, settings, &desired.limits, image)
     }
 
-    /// [`Self::load`] of the programs of any object with the same maps.
+    /// [`Self::load`], with these very settings, of the programs of any object with the same maps.
     pub(super) fn load_object(
         object: &[u8],
-        desired: &Desired,
+        settings: Settings,
+        limits: &Limits,
         image: &Image,
-        report: bool,
     ) -> Result<Self, EngineError> {
-        let settings = image::settings(desired, report);
-        let sizes = Sizes::of(image, &desired.limits);
+        let sizes = Sizes::of(image, limits, settings.features);
         let mut ebpf = load_maps(object, &settings, &sizes)?;
         for (_, program) in ebpf.programs_mut() {
             let program: &mut Xdp = program.try_into().map_err(load_error)?;
@@ -52,85 +54,139 @@ impl DataPlane {
         let cpus = aya::util::nr_cpus()
             .map_err(|(file, error)| EngineError::Load(format!("{file}: {error}")))?;
         let map = |name, key_size, value_size| raw_map(&ebpf, name, key_size, value_size);
-        let failed = |map, source| EngineError::Map {
-            map,
-            operation: "mmap",
-            source,
-        };
-        let control = map(maps::CONTROL, 4, size_of::<Control>())?
-            .map(1)
-            .map_err(|error| failed(maps::CONTROL, error))?;
-        let directory = map(maps::DIRECTORY_V4, 4, size_of::<BucketV4>())?
-            .map(2 << sizes.directory_log2)
-            .map_err(|error| failed(maps::DIRECTORY_V4, error))?;
-        let slots = map(maps::SLOTS, 4, size_of::<Slot>())?
-            .map(sizes.slots)
-            .map_err(|error| failed(maps::SLOTS, error))?;
         Ok(Self {
-            control,
-            directory,
-            second_copy: false,
-            slots,
+            control: mapped::<Control>(&ebpf, maps::CONTROL, 1)?,
+            slots: mapped::<Slot>(&ebpf, maps::SLOTS, sizes.slots)?,
             services: map(maps::SERVICES, 4, size_of::<Service>())?,
             backends: map(maps::BACKENDS, 4, size_of::<Backend>())?,
-            established: map(
-                maps::ESTABLISHED_V4,
-                size_of::<FlowKeyV4>(),
-                size_of::<FlowV4>(),
-            )?,
-            half_open: map(
-                maps::HALF_OPEN_V4,
-                size_of::<FlowKeyV4>(),
-                size_of::<FlowV4>(),
-            )?,
+            quic_servers: map(maps::QUIC_SERVERS, size_of::<ServerKey>(), 4)?,
+            v4: family_maps::<V4>(&ebpf, V4_NAMES, sizes.v4.directory_log2)?,
+            v6: family_maps::<V6>(&ebpf, V6_NAMES, sizes.v6.directory_log2)?,
+            paces: map(maps::PACES, 4, size_of::<Pace>())?,
             backend_counters: map(maps::BACKEND_COUNTERS, 4, size_of::<BackendCounters>())?,
             reason_counters: map(maps::REASON_COUNTERS, 4, 8)?,
             interfaces: map(maps::INTERFACES, 4, 8)?,
             report: map(maps::REPORT, 4, size_of::<Report>())?,
+            backend_limit: sizes.backends,
             cpus,
             links: Vec::new(),
+            settings,
             ebpf,
         })
     }
 }
 
+const V4_NAMES: FamilyNames = FamilyNames {
+    directory: maps::DIRECTORY_V4,
+    prefixes: maps::PREFIXES_V4,
+    established: maps::ESTABLISHED_V4,
+    half_open: maps::HALF_OPEN_V4,
+    exceptions: maps::EXCEPTIONS_V4,
+};
+
+const V6_NAMES: FamilyNames = FamilyNames {
+    directory: maps::DIRECTORY_V6,
+    prefixes: maps::PREFIXES_V6,
+    established: maps::ESTABLISHED_V6,
+    half_open: maps::HALF_OPEN_V6,
+    exceptions: maps::EXCEPTIONS_V6,
+};
+
 /// Sizes of the maps that are sized at load.
 struct Sizes {
-    directory_log2: u8,
     slots: usize,
-    backends: usize,
-    /// Entries: two for each flow.
+    backends: u32,
+    v4: FamilySizes,
+    v6: FamilySizes,
+}
+
+/// Entries of one family's maps.
+struct FamilySizes {
+    /// log2 of the buckets of one copy.
+    directory_log2: u8,
+    /// Two for each flow.
     established: u32,
     half_open: u32,
+    exceptions: u32,
 }
 
 impl Sizes {
     /// More than what is needed, so that a change of configuration finds room.
-    fn of(image: &Image, limits: &Limits) -> Self {
+    fn of(image: &Image, limits: &Limits, features: u32) -> Self {
+        let backends = (image.backends.len() * 2).next_power_of_two();
+        let (v4, v6) = (image.directory.log2, image.directory_v6.log2);
         Self {
-            directory_log2: (image.directory.log2 + 1).max(MIN_DIRECTORY_LOG2),
             slots: (image.slots.len() / 2 * 3).max(MIN_SLOTS),
-            backends: (image.backends.len() * 2)
-                .next_power_of_two()
-                .max(MIN_BACKENDS),
-            established: limits.flows.saturating_mul(2),
-            half_open: limits.half_open_flows.saturating_mul(2),
+            backends: backends.max(MIN_BACKENDS) as u32,
+            v4: FamilySizes::of(v4, limits, features, feature::IPV4),
+            v6: FamilySizes::of(v6, limits, features, feature::IPV6),
         }
     }
 }
 
+impl FamilySizes {
+    /// A family, and tables of flows, that no service uses get no room: none can be added without
+    /// loading anew.
+    fn of(directory_log2: u8, limits: &Limits, features: u32, family: u32) -> Self {
+        let has = |bits: u32| features & family != 0 && features & bits != 0;
+        let entries = |used: bool, entries: u32| if used { entries.max(1) } else { 1 };
+        let nat = has(feature::NAT);
+        let others = has(feature::ALL & !(FAMILIES | feature::NAT));
+        Self {
+            directory_log2: if has(family) {
+                (directory_log2 + 1).max(MIN_DIRECTORY_LOG2)
+            } else {
+                directory_log2
+            },
+            established: entries(nat, limits.flows.saturating_mul(2)),
+            half_open: entries(nat, limits.half_open_flows.saturating_mul(2)),
+            exceptions: entries(others, limits.exceptions),
+        }
+    }
+}
+
+/// Bits of families.
+const FAMILIES: u32 = feature::IPV4 | feature::IPV6 | feature::ECHO;
+
 fn load_maps(object: &[u8], settings: &Settings, sizes: &Sizes) -> Result<Ebpf, EngineError> {
-    let backends = sizes.backends as u32;
-    EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    loader
         .override_global(maps::SETTINGS, settings.as_bytes(), true)
-        .map_max_entries(maps::DIRECTORY_V4, 2 << sizes.directory_log2)
         .map_max_entries(maps::SLOTS, sizes.slots as u32)
-        .map_max_entries(maps::BACKENDS, backends)
-        .map_max_entries(maps::BACKEND_COUNTERS, backends)
-        .map_max_entries(maps::ESTABLISHED_V4, sizes.established)
-        .map_max_entries(maps::HALF_OPEN_V4, sizes.half_open)
-        .load(object)
-        .map_err(load_error)
+        .map_max_entries(maps::BACKENDS, sizes.backends)
+        .map_max_entries(maps::BACKEND_COUNTERS, sizes.backends);
+    for (names, sizes) in [(V4_NAMES, &sizes.v4), (V6_NAMES, &sizes.v6)] {
+        loader
+            .map_max_entries(names.directory, 2 << sizes.directory_log2)
+            .map_max_entries(names.established, sizes.established)
+            .map_max_entries(names.half_open, sizes.half_open)
+            .map_max_entries(names.exceptions, sizes.exceptions);
+    }
+    loader.load(object).map_err(load_error)
+}
+
+fn family_maps<F: Family>(
+    ebpf: &Ebpf,
+    names: FamilyNames,
+    directory_log2: u8,
+) -> Result<FamilyMaps, EngineError> {
+    let key = size_of::<F::FlowKey>();
+    let flows = |name| raw_map(ebpf, name, key, size_of::<F::Flow>());
+    Ok(FamilyMaps {
+        directory: mapped::<F::Bucket>(ebpf, names.directory, 2 << directory_log2)?,
+        second_copy: false,
+        prefixes: raw_map(ebpf, names.prefixes, size_of::<F::PrefixKey>(), 4)?,
+        established: flows(names.established)?,
+        half_open: flows(names.half_open)?,
+        exceptions: raw_map(ebpf, names.exceptions, key, size_of::<Exception>())?,
+        names,
+    })
+}
+
+fn mapped<V>(ebpf: &Ebpf, name: &'static str, entries: usize) -> Result<MappedArray, EngineError> {
+    raw_map(ebpf, name, 4, size_of::<V>())?
+        .map(entries)
+        .map_err(map_error(name, "mmap"))
 }
 
 fn raw_map(
@@ -157,6 +213,7 @@ fn data(map: &Map) -> Option<&MapData> {
         | Map::PerCpuArray(data)
         | Map::HashMap(data)
         | Map::LruHashMap(data)
+        | Map::LpmTrie(data)
         | Map::DevMapHash(data) => Some(data),
         _ => None,
     }

@@ -1,25 +1,14 @@
-//! Counters, the last report, and the flow tables.
+//! Counters and the last report; and what tests put into the tables of flows.
 
 use abi::counters::{BackendCounters, Report};
-use abi::flow::{FlowKeyV4, FlowV4};
+use abi::exception::Exception;
+use abi::family::Family;
 use abi::maps;
+use abi::pace::{self, Pace};
 use abi::reason::Reason;
 
-use super::{DataPlane, map_error};
+use super::{DataPlane, FlowTable, map_error};
 use crate::EngineError;
-use crate::bpf::RawMap;
-
-/// Entries read from a flow table by one system call.
-const SWEEP_BATCH: usize = 4096;
-
-/// Which table of flows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowTable {
-    /// Handshake complete.
-    Established,
-    /// The others.
-    HalfOpen,
-}
 
 impl DataPlane {
     /// What became of the last packet, if the program was loaded to report.
@@ -61,44 +50,34 @@ impl DataPlane {
             }))
     }
 
-    /// Calls `visit` with every entry of a flow table.
-    pub fn for_each_flow(
+    /// Enters or replaces an entry of a table of `nat` flows.
+    pub fn set_flow<F: Family>(
         &self,
         table: FlowTable,
-        visit: impl FnMut(&FlowKeyV4, &FlowV4),
+        key: &F::FlowKey,
+        flow: &F::Flow,
     ) -> Result<(), EngineError> {
-        let (map, name) = self.flows(table);
-        map.for_each(SWEEP_BATCH, visit)
-            .map_err(map_error(name, "read"))
-    }
-
-    /// An entry of a flow table.
-    pub fn flow(&self, table: FlowTable, key: &FlowKeyV4) -> Result<Option<FlowV4>, EngineError> {
-        let (map, name) = self.flows(table);
-        map.get(key).map_err(map_error(name, "read"))
-    }
-
-    /// Enters or replaces an entry of a flow table.
-    pub fn set_flow(
-        &self,
-        table: FlowTable,
-        key: &FlowKeyV4,
-        flow: &FlowV4,
-    ) -> Result<(), EngineError> {
-        let (map, name) = self.flows(table);
+        let (map, name) = self.family::<F>().flows(table);
         map.set(key, flow).map_err(map_error(name, "write"))
     }
 
-    /// Removes an entry of a flow table; says whether it was there.
-    pub fn remove_flow(&self, table: FlowTable, key: &FlowKeyV4) -> Result<bool, EngineError> {
-        let (map, name) = self.flows(table);
-        map.remove(key).map_err(map_error(name, "delete"))
+    /// Enters or replaces an entry of the exception table.
+    pub fn set_exception<F: Family>(
+        &self,
+        key: &F::FlowKey,
+        exception: &Exception,
+    ) -> Result<(), EngineError> {
+        let family = self.family::<F>();
+        family
+            .exceptions
+            .set(key, exception)
+            .map_err(map_error(family.names.exceptions, "write"))
     }
 
-    fn flows(&self, table: FlowTable) -> (&RawMap, &'static str) {
-        match table {
-            FlowTable::Established => (&self.established, maps::ESTABLISHED_V4),
-            FlowTable::HalfOpen => (&self.half_open, maps::HALF_OPEN_V4),
-        }
+    /// Sets every CPU's pace of entering exceptions.
+    pub fn set_exception_pace(&self, pace: &Pace) -> Result<(), EngineError> {
+        self.paces
+            .set_per_cpu(pace::EXCEPTIONS, self.cpus, pace)
+            .map_err(map_error(maps::PACES, "write"))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Mac, ServiceId, ServicePort};
 
 /// How a packet gets to a backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ForwardingMode {
     /// Source becomes the instance's address and a port of its own, destination the backend.
     #[default]

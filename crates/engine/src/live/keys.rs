@@ -1,0 +1,153 @@
+//! What the service directory, the prefixes and the QUIC server ids lead to.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use abi::NO_INDEX;
+use abi::directory::{DNAT_BACKEND, ECHO, NAT_SOURCE, SERVICE, Target, VIP};
+use abi::quic::ServerKey;
+use wire::{ipv4, ipv6};
+
+use super::service::{Member, Roster, Standing};
+use crate::desired::{ForwardingMode, Prefix, Protocol, QuicServerId, ServicePort};
+use crate::directory::Key;
+
+/// The key of a prefix service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PrefixKey {
+    /// The addresses.
+    pub prefix: Prefix,
+    /// 0: every port.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+/// Everything that leads to services and, by QUIC connection ID, to backends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Both families' directory.
+    pub directory: BTreeMap<Key, Target>,
+    /// Prefix services and their indices.
+    pub prefixes: BTreeMap<PrefixKey, u32>,
+    /// Server ids ([`ServerKey`]'s `service` and `id`) and the indices of their backends.
+    pub quic_servers: BTreeMap<(u64, u64), u32>,
+}
+
+impl Keys {
+    /// All keys of all services.
+    pub(crate) fn of<'s>(services: impl Iterator<Item = &'s Roster> + Clone) -> Self {
+        let mut keys = Self::default();
+        for service in services.clone() {
+            keys.add_service(service);
+            keys.add_members(service, Standing::Configured);
+        }
+        // What has been removed answers for its old flows unless it has a new role.
+        for service in services {
+            keys.add_members(service, Standing::Leaving);
+        }
+        keys
+    }
+
+    fn add_service(&mut self, service: &Roster) {
+        let id = service.desired.id;
+        let protocol = protocol_number(id.protocol);
+        let port = match id.port {
+            ServicePort::Exact(port) => port,
+            ServicePort::Any => 0,
+        };
+        let Some(address) = id.address.single() else {
+            let prefix = id.address;
+            let key = PrefixKey {
+                prefix,
+                port,
+                protocol,
+            };
+            self.prefixes.insert(key, service.index);
+            return;
+        };
+        let key = |port, protocol| Key {
+            address,
+            port,
+            protocol,
+        };
+        self.add(key(0, protocol), VIP, NO_INDEX);
+        self.add(key(port, protocol), SERVICE, service.index);
+        let echo = service.desired.echo && service.members.iter().any(Member::lives);
+        let icmp = VIP | if echo { ECHO } else { 0 };
+        self.add(key(0, icmp_of(address)), icmp, NO_INDEX);
+    }
+
+    fn add_members(&mut self, service: &Roster, standing: Standing) {
+        let protocol = protocol_number(service.desired.id.protocol);
+        let members = service.members.iter();
+        for member in members.filter(|member| member.standing == standing) {
+            let key = |address, port, protocol| Key {
+                address,
+                port,
+                protocol,
+            };
+            match service.desired.mode {
+                ForwardingMode::Nat => {
+                    if let Some(source) = member.source {
+                        self.add(key(source, 0, protocol), NAT_SOURCE, NO_INDEX);
+                        self.add(key(source, 0, icmp_of(source)), NAT_SOURCE, NO_INDEX);
+                    }
+                }
+                ForwardingMode::Dnat => {
+                    let port = service.desired.backend_port(&member.desired).unwrap_or(0);
+                    let address = member.desired.address;
+                    self.add(key(address, port, protocol), DNAT_BACKEND, service.index);
+                }
+                ForwardingMode::L2Dsr | ForwardingMode::Ipip | ForwardingMode::Gue => {}
+            }
+            if let Some(id) = &member.desired.quic_server_id {
+                let key = (service.index.into(), server_id(id));
+                self.quic_servers.entry(key).or_insert(member.index);
+            }
+        }
+    }
+
+    /// A key has one service at most: the first.
+    fn add(&mut self, key: Key, kind: u32, service: u32) {
+        let target = self.directory.entry(key).or_insert(Target {
+            service: NO_INDEX,
+            kind: 0,
+        });
+        if service != NO_INDEX && target.service != NO_INDEX && target.service != service {
+            return;
+        }
+        target.kind |= kind;
+        if service != NO_INDEX {
+            target.service = service;
+        }
+    }
+}
+
+/// As it stands in the map.
+pub(crate) fn server_key((service, id): (u64, u64)) -> ServerKey {
+    ServerKey { id, service }
+}
+
+fn server_id(id: &QuicServerId) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(id.as_bytes()) {
+        *to = *from;
+    }
+    u64::from_le_bytes(bytes)
+}
+
+fn icmp_of(address: IpAddr) -> u8 {
+    if address.is_ipv6() {
+        ipv6::ICMP
+    } else {
+        ipv4::ICMP
+    }
+}
+
+pub(crate) fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => ipv4::TCP,
+        Protocol::Udp => ipv4::UDP,
+    }
+}

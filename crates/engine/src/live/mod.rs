@@ -1,0 +1,365 @@
+//! The live state: what the maps hold, why, and how it changes while packets flow.
+//!
+//! - `arena`, `indices`: which slots and numbers are whose.
+//! - `service`: a service, its backends with their indices, its ring.
+//! - `entry`, `keys`: services, backends and what leads to them, as entries of maps.
+//! - `plan`, `slots`: what a changed configuration means; nothing is written yet.
+//! - `write`: in which order it is written, and taken back if that fails.
+//! - `sweep`: what time alone changes.
+//!
+//! **A backend is its service, address and port.** Its index stays as long as it lives, and is used
+//! again only when no slot and no flow leads to it any more. One that comes back from the dead gets
+//! another index: its flows of before are gone.
+
+mod arena;
+pub(crate) mod entry;
+mod indices;
+mod keys;
+mod plan;
+mod service;
+mod slots;
+mod sweep;
+mod view;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use abi::control::Settings;
+use abi::family::{V4, V6};
+
+pub use keys::{Keys, PrefixKey};
+pub use plan::NextHops;
+pub use service::Standing;
+pub use sweep::Swept;
+pub use view::{BackendView, Numbers, ServiceView};
+
+use crate::EngineError;
+use crate::clock::tick;
+use crate::dataplane::DataPlane;
+use crate::desired::{Desired, ForwardingMode, ServiceId};
+use crate::directory::Directory;
+use crate::image::Image;
+use crate::maps::{Maps, Room};
+use crate::settings::{names, settings};
+use arena::{Arena, Region};
+use indices::Indices;
+use plan::{Planner, Writes};
+use service::Roster;
+
+/// What identifies a service: one that changes its mode is another.
+type Identity = (ServiceId, ForwardingMode);
+
+/// The live state of one instance.
+#[derive(Debug)]
+pub struct Live {
+    /// What the program was loaded with.
+    settings: Settings,
+    room: Room,
+    desired: Desired,
+    services: BTreeMap<Identity, Arc<Roster>>,
+    /// Services that were removed and whose indices rest.
+    removed: Vec<Roster>,
+    keys: Keys,
+    arena: Arena,
+    /// Regions that packets may still be reading, and the sweep at which they are free.
+    left_regions: Vec<(Region, u64)>,
+    service_indices: Indices,
+    backend_indices: Indices,
+    clock: Clock,
+    /// How often was swept.
+    sweeps: u64,
+    /// Refusals that were counted so far, and the ticks when that was seen to rise.
+    refusals: (u64, u64),
+    numbers: Numbers,
+}
+
+/// jiffies that do not wrap.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    ticks: u64,
+    /// Length of a tick.
+    tick: Duration,
+}
+
+impl Clock {
+    /// The time that the data plane calls `jiffies`. To be asked more than once in 24 days.
+    fn at(&mut self, jiffies: u32) -> u64 {
+        let passed = jiffies.wrapping_sub(self.ticks as u32);
+        // A look at the clock of another CPU may be a little behind.
+        if passed < u32::MAX / 2 {
+            self.ticks += u64::from(passed);
+        }
+        self.ticks
+    }
+
+    fn ticks_of(&self, time: Duration) -> u64 {
+        let ticks = time.as_nanos() / self.tick.as_nanos().max(1);
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+}
+
+/// What a change did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Services that were not there before.
+    pub services_added: u64,
+    /// Services that are no longer there.
+    pub services_removed: u64,
+    /// Services of which anything is configured differently.
+    pub services_changed: u64,
+    /// Backends that were not there, or not alive.
+    pub backends_added: u64,
+    /// Backends that leave and keep their flows until they are over.
+    pub backends_removed: u64,
+    /// Backends that are dead from now on.
+    pub backends_died: u64,
+    /// Slots that have another owner.
+    pub slots_changed: u64,
+    /// Rings that have more slots than before.
+    pub rings_grown: u64,
+    /// Flows in the exception table that lost their backend. Flows without an entry are not known.
+    pub flows_lost: u64,
+    /// Entries of services and backends that were written.
+    pub entries_written: u64,
+    /// Whether a directory was written anew.
+    pub directory_written: bool,
+}
+
+/// A change, worked out and not yet made.
+struct Plan {
+    services: BTreeMap<Identity, Arc<Roster>>,
+    removed: Vec<Roster>,
+    keys: Keys,
+    directory_v4: Option<Directory<V4>>,
+    directory_v6: Option<Directory<V6>>,
+    writes: Writes,
+    /// What is written when nothing leads there any more.
+    last_writes: Writes,
+    left_regions: Vec<Region>,
+    died: BTreeSet<u32>,
+    arena: Arena,
+    service_indices: Indices,
+    backend_indices: Indices,
+    applied: Applied,
+}
+
+impl Live {
+    /// For maps that are empty and a program that was loaded with `settings`. `tick` is the length
+    /// of a jiffy.
+    #[must_use]
+    pub fn new(settings: Settings, room: Room, tick: Duration) -> Self {
+        Self {
+            settings,
+            room,
+            desired: Desired::default(),
+            services: BTreeMap::new(),
+            removed: Vec::new(),
+            keys: Keys::default(),
+            arena: Arena::new(room.slots),
+            left_regions: Vec::new(),
+            service_indices: Indices::new(room.services),
+            backend_indices: Indices::new(room.backends),
+            clock: Clock { ticks: 0, tick },
+            sweeps: 0,
+            refusals: (0, 0),
+            numbers: Numbers::default(),
+        }
+    }
+
+    /// Loads the program for `desired`, and fills its maps. With `report`, every packet's verdict can
+    /// be read back ([`DataPlane::last_report`]); that costs time.
+    pub fn load(
+        desired: &Desired,
+        next_hop: &NextHops<'_>,
+        report: bool,
+    ) -> Result<(Self, DataPlane), EngineError> {
+        let image = Image::build(desired, next_hop)?;
+        let mut plane = DataPlane::load(desired, &image, report)?;
+        let mut live = Self::new(plane.settings(), plane.room(), tick());
+        live.apply(&mut plane, desired, next_hop)?;
+        Ok((live, plane))
+    }
+
+    /// Makes the maps what `desired` and the next hops say, while packets flow. Only what differs
+    /// is written. After an error everything is as it was.
+    pub fn apply<M: Maps>(
+        &mut self,
+        maps: &mut M,
+        desired: &Desired,
+        next_hop: &NextHops<'_>,
+    ) -> Result<Applied, EngineError> {
+        self.check_settings(desired)?;
+        let now = self.clock.at(maps.now()?);
+        let plan = self.plan(desired, next_hop, now, &|index| maps.slot(index))?;
+        write::write(maps, &self.keys, &plan)?;
+        Ok(self.commit(maps, desired, plan))
+    }
+
+    /// What [`Self::apply`] would do. Nothing is written.
+    pub fn preview<M: Maps>(
+        &self,
+        maps: &M,
+        desired: &Desired,
+        next_hop: &NextHops<'_>,
+    ) -> Result<Applied, EngineError> {
+        self.check_settings(desired)?;
+        let now = self.clock.ticks;
+        Ok(self
+            .plan(desired, next_hop, now, &|index| maps.slot(index))?
+            .applied)
+    }
+
+    /// Takes changed next hops over.
+    pub fn apply_next_hops<M: Maps>(
+        &mut self,
+        maps: &mut M,
+        next_hop: &NextHops<'_>,
+    ) -> Result<Applied, EngineError> {
+        let desired = self.desired.clone();
+        self.apply(maps, &desired, next_hop)
+    }
+
+    /// What is configured.
+    #[must_use]
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    fn plan(
+        &self,
+        desired: &Desired,
+        next_hop: &NextHops<'_>,
+        now: u64,
+        read: &dyn Fn(u32) -> abi::slot::Slot,
+    ) -> Result<Plan, EngineError> {
+        let mut planner = Planner {
+            desired,
+            next_hop,
+            read,
+            now,
+            sweep: self.sweeps,
+            arena: self.arena.clone(),
+            service_indices: self.service_indices.clone(),
+            backend_indices: self.backend_indices.clone(),
+            writes: Writes::default(),
+            left_regions: Vec::new(),
+            died: BTreeSet::new(),
+            applied: Applied::default(),
+        };
+        let mut services = BTreeMap::new();
+        for service in &desired.services {
+            let identity = (service.id, service.mode);
+            let roster = match self.services.get(&identity) {
+                Some(roster) => planner.change(roster, service)?,
+                None => Arc::new(planner.add(service)?),
+            };
+            services.insert(identity, roster);
+        }
+        let mut removed = Vec::new();
+        let mut last_writes = Writes::default();
+        for (identity, roster) in &self.services {
+            if !services.contains_key(identity) {
+                let (roster, writes) = planner.remove(roster);
+                removed.push(roster);
+                last_writes.backends.extend(writes.backends);
+                last_writes.services.extend(writes.services);
+            }
+        }
+        let keys = Keys::of(services.values().map(Arc::as_ref));
+        let changed = keys.directory != self.keys.directory || self.desired.services.is_empty();
+        let mut plan = Plan {
+            services,
+            removed,
+            keys,
+            directory_v4: None,
+            directory_v6: None,
+            writes: planner.writes,
+            last_writes,
+            left_regions: planner.left_regions,
+            died: planner.died,
+            arena: planner.arena,
+            service_indices: planner.service_indices,
+            backend_indices: planner.backend_indices,
+            applied: planner.applied,
+        };
+        if changed {
+            plan.directory_v4 = Some(self.fitting(Directory::build(&plan.keys.directory)?)?);
+            plan.directory_v6 = Some(self.fitting(Directory::build(&plan.keys.directory)?)?);
+        }
+        plan.applied.directory_written = changed;
+        let writes = [&plan.writes, &plan.last_writes];
+        let written = writes.map(|writes| writes.backends.len() + writes.services.len());
+        plan.applied.entries_written = (written[0] + written[1]) as u64;
+        Ok(plan)
+    }
+
+    fn fitting<F: abi::family::Family>(
+        &self,
+        directory: Directory<F>,
+    ) -> Result<Directory<F>, EngineError> {
+        let found = directory.buckets.len();
+        let limit = if F::IS_V6 {
+            self.room.buckets_v6
+        } else {
+            self.room.buckets_v4
+        };
+        if found > limit as usize {
+            return Err(EngineError::RestartNeeded {
+                what: format!(
+                    "a directory of {found} buckets: it was loaded with room for {limit}"
+                ),
+            });
+        }
+        Ok(directory)
+    }
+
+    /// What the program was loaded with cannot change under it.
+    fn check_settings(&self, desired: &Desired) -> Result<(), EngineError> {
+        let wanted = settings(desired, self.settings.report != 0);
+        let missing = wanted.features & !self.settings.features;
+        let what = if missing != 0 {
+            format!("{}, which nothing used when it was started", names(missing))
+        } else if wanted.any_port > self.settings.any_port {
+            "a service of every port, which there was none of when it was started".into()
+        } else if !self.desired.services.is_empty() && self.desired.limits != desired.limits {
+            "other table sizes and rates".into()
+        } else {
+            let same = Settings {
+                features: wanted.features,
+                any_port: wanted.any_port,
+                ..self.settings
+            };
+            if same == wanted {
+                return Ok(());
+            }
+            "another seed, port range or outer TTL".into()
+        };
+        Err(EngineError::RestartNeeded { what })
+    }
+
+    fn commit<M: Maps>(&mut self, maps: &mut M, desired: &Desired, plan: Plan) -> Applied {
+        let mut applied = plan.applied;
+        let grace = self.sweeps + GRACE_SWEEPS;
+        self.left_regions
+            .extend(plan.left_regions.into_iter().map(|region| (region, grace)));
+        self.services = plan.services;
+        self.removed.extend(plan.removed);
+        self.keys = plan.keys;
+        self.arena = plan.arena;
+        self.service_indices = plan.service_indices;
+        self.backend_indices = plan.backend_indices;
+        self.desired.clone_from(desired);
+        if !plan.died.is_empty() {
+            // What fails here the next sweep does.
+            applied.flows_lost = sweep::bury(maps, &plan.died).unwrap_or(0);
+            self.numbers.flows_lost += applied.flows_lost;
+        }
+        applied
+    }
+}
+
+/// Whole sweeps between the moment when nothing leads somewhere any more and the moment when
+/// that place is used again: packets may be on their way.
+const GRACE_SWEEPS: u64 = 2;
