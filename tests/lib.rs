@@ -3,5 +3,5 @@
 #![forbid(unsafe_code)]
 
 pub mod bare_program;
-pub mod program;
+pub mod history;
 pub mod support;

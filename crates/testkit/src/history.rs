@@ -143,8 +143,8 @@ impl Tally {
 
 /// The course of tests that run in memory.
 pub const COURSE: Course = Course {
-    ticks: 250,
+    ticks: 180,
     sweep_every: 4,
-    flood: 60,
-    change_one_in: 14,
+    flood: 40,
+    change_one_in: 12,
 };
