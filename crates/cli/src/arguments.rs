@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use control::decap::prefix;
 use control::replay::ProbeEndpoint;
+use engine::dataplane::AttachMode;
+use engine::desired::Prefix;
 
 /// A layer-4 load balancer with an XDP data plane.
 #[derive(Debug, Parser)]
@@ -28,6 +31,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Run the packets of a capture through the real program
     Replay(Replay),
+    /// Take packets of the modes ipip and gue out of their tunnel, on a backend, until Ctrl-C
+    Decap(Decap),
     /// Small networks of namespaces to try things in
     Lab(Lab),
 }
@@ -76,6 +81,16 @@ pub(crate) enum Xdp {
     Native,
     /// In the network stack: any driver, at a fraction of the speed
     Generic,
+}
+
+impl From<Xdp> for AttachMode {
+    fn from(xdp: Xdp) -> Self {
+        match xdp {
+            Xdp::Auto => Self::Auto,
+            Xdp::Native => Self::Native,
+            Xdp::Generic => Self::Generic,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +159,35 @@ pub(crate) struct Replay {
     pub(crate) output: Option<PathBuf>,
     /// Print a JSON object a line instead of columns
     #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Decap {
+    /// Interfaces that the load balancer's packets come in by
+    #[arg(value_name = "IFACE", required_unless_present = "status")]
+    pub(crate) interfaces: Vec<String>,
+    /// What inner packets may be addressed to; repeat for more. Default: this host's addresses
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = prefix)]
+    pub(crate) vip: Vec<Prefix>,
+    /// Who may send; repeat for more. Default: everybody. With `outer_entropy`, a load balancer
+    /// sends from all of its /16 (IPv4) or /96 (IPv6)
+    #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = prefix)]
+    pub(crate) from: Vec<Prefix>,
+    /// UDP port of GUE
+    #[arg(long, value_name = "PORT", default_value_t = 6080, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) gue_port: u16,
+    /// Where the program runs
+    #[arg(long, value_enum, default_value_t = Xdp::Auto)]
+    pub(crate) xdp: Xdp,
+    /// Name of this instance; default: that of the network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+    /// Show the counters of the one that is running, instead of running
+    #[arg(long, conflicts_with_all = ["interfaces", "vip", "from", "gue_port", "xdp"])]
+    pub(crate) status: bool,
+    /// Print JSON instead of tables
+    #[arg(long, requires = "status")]
     pub(crate) json: bool,
 }
 

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Status(status) => commands::status::status(&status),
         Command::Explain(explain) => commands::replay::explain(explain),
         Command::Replay(replay) => commands::replay::replay(replay),
+        Command::Decap(decap) => commands::decap::decap(decap),
         Command::Lab(lab) => commands::lab::lab(lab.command),
     };
     match result {

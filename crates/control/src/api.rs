@@ -1,4 +1,5 @@
-//! The instance's API: HTTP/JSON on a Unix socket that only root can reach.
+//! The API of an instance, and of `evenkeel decap`: HTTP/JSON on a Unix socket that only root can
+//! reach.
 
 use std::fs;
 use std::io;
@@ -20,8 +21,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::instance::{
-    Instance, MAX_NAME, ReloadError, ReloadRequest, SOCKET_DIRECTORY, is_valid, lock, running,
-    socket_path,
+    Instance, MAX_NAME, ReloadError, ReloadRequest, SOCKET_DIRECTORY, decap_socket_path, is_valid,
+    lock, running, socket_path,
 };
 use crate::status::{Reloaded, Status};
 
@@ -56,8 +57,10 @@ pub enum ApiError {
         source: io::Error,
     },
     /// Nobody answers.
-    #[error("no instance {name} is running (nobody answers at {path}): start one with `evenkeel run`{others}", path = path.display(), others = others(name))]
+    #[error("no instance {name} is running (nobody answers at {path}): start one with `{command}`{others}", path = path.display(), command = role.command(), others = others(*role, name))]
     NotRunning {
+        /// What was to answer.
+        role: Role,
         /// The instance.
         name: String,
         /// Its socket.
@@ -84,8 +87,36 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
+/// What answers on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `evenkeel run`.
+    Balancer,
+    /// `evenkeel decap`.
+    Decap,
+}
+
+impl Role {
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Balancer => "evenkeel run",
+            Self::Decap => "evenkeel decap",
+        }
+    }
+
+    fn path(self, name: &str) -> PathBuf {
+        match self {
+            Self::Balancer => socket_path(name),
+            Self::Decap => decap_socket_path(name),
+        }
+    }
+}
+
 /// A hint at instances of other names.
-fn others(name: &str) -> String {
+fn others(role: Role, name: &str) -> String {
+    if role == Role::Decap {
+        return String::new();
+    }
     let others: Vec<String> = running()
         .into_iter()
         .filter(|other| other != name)
@@ -119,8 +150,8 @@ impl Drop for Listener {
 ///
 /// # Errors
 /// The instance is running, or the socket cannot be made.
-pub fn listen(name: &str) -> Result<Listener, ApiError> {
-    let path = valid_path(name)?;
+pub fn listen(role: Role, name: &str) -> Result<Listener, ApiError> {
+    let path = valid_path(role, name)?;
     let failed = |source| ApiError::Socket {
         path: path.clone(),
         source,
@@ -145,9 +176,9 @@ pub fn listen(name: &str) -> Result<Listener, ApiError> {
     Ok(Listener { listener, path })
 }
 
-fn valid_path(name: &str) -> Result<PathBuf, ApiError> {
+fn valid_path(role: Role, name: &str) -> Result<PathBuf, ApiError> {
     if is_valid(name) {
-        Ok(socket_path(name))
+        Ok(role.path(name))
     } else {
         Err(ApiError::Name(name.into()))
     }
@@ -170,6 +201,14 @@ pub(crate) async fn serve(
                 .route("/v1/reload", post(self::reload))
                 .with_state(reload),
         );
+    serve_routes(listener, router).await
+}
+
+/// Answers requests until the socket fails.
+///
+/// # Errors
+/// The socket failed.
+pub(crate) async fn serve_routes(listener: Listener, router: Router) -> Result<(), ApiError> {
     let path = listener.path.clone();
     axum::serve(listener, router)
         .await
@@ -218,7 +257,7 @@ async fn reload(State(reload): State<mpsc::Sender<ReloadRequest>>) -> Response {
 /// # Errors
 /// It is not running, or does not answer properly.
 pub async fn fetch_status(name: &str) -> Result<Status, ApiError> {
-    ask(name, Method::GET, "/v1/status").await
+    ask(Role::Balancer, name, Method::GET, "/v1/status").await
 }
 
 /// Has a running instance read its configuration again.
@@ -226,23 +265,29 @@ pub async fn fetch_status(name: &str) -> Result<Status, ApiError> {
 /// # Errors
 /// It is not running, does not answer properly, or keeps the configuration it has.
 pub async fn request_reload(name: &str) -> Result<Reloaded, ApiError> {
-    ask(name, Method::POST, "/v1/reload").await
+    ask(Role::Balancer, name, Method::POST, "/v1/reload").await
 }
 
-async fn ask<T: DeserializeOwned>(name: &str, method: Method, uri: &str) -> Result<T, ApiError> {
-    let body = fetch(name, method, uri).await?;
+pub(crate) async fn ask<T: DeserializeOwned>(
+    role: Role,
+    name: &str,
+    method: Method,
+    uri: &str,
+) -> Result<T, ApiError> {
+    let body = fetch(role, name, method, uri).await?;
     serde_json::from_slice(&body).map_err(|error| ApiError::Answer {
         name: name.into(),
         problem: error.to_string(),
     })
 }
 
-async fn fetch(name: &str, method: Method, uri: &str) -> Result<Bytes, ApiError> {
-    let path = valid_path(name)?;
+async fn fetch(role: Role, name: &str, method: Method, uri: &str) -> Result<Bytes, ApiError> {
+    let path = valid_path(role, name)?;
     let stream = UnixStream::connect(&path)
         .await
         .map_err(|source| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ApiError::NotRunning {
+                role,
                 name: name.into(),
                 path,
             },

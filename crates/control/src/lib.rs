@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod config;
+pub mod decap;
 pub mod instance;
 pub mod nexthop;
 pub mod replay;

@@ -1,7 +1,9 @@
 //! One file a command.
 
 pub(crate) mod check;
+pub(crate) mod decap;
 pub(crate) mod lab;
+mod log;
 pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod run;

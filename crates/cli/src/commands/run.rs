@@ -1,15 +1,14 @@
 //! `evenkeel run`.
 
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::stdout;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use control::config::Host;
 use control::instance::{self, RunOptions, default_name};
-use engine::dataplane::AttachMode;
-use tracing_subscriber::EnvFilter;
 
+use super::log;
 use super::source::{desired, origin, warn};
 use crate::arguments::{Run, Xdp};
 
@@ -24,21 +23,11 @@ pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
     for warning in Host::read().warnings(&checked.desired) {
         warn(&warning);
     }
-    let filter = EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .init();
+    log::start();
     let options = RunOptions {
         origin: origin(&arguments.source, &arguments.interfaces),
         desired: checked.desired,
-        mode: match arguments.xdp {
-            Xdp::Auto => AttachMode::Auto,
-            Xdp::Native => AttachMode::Native,
-            Xdp::Generic => AttachMode::Generic,
-        },
+        mode: arguments.xdp.into(),
         name: arguments.instance.unwrap_or_else(default_name),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -24,14 +24,15 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use crate::api::{self, ApiError};
+use crate::api::{self, ApiError, Role};
 use crate::config::Origin;
 use crate::nexthop::{InterfaceError, NextHopError, NextHops, Resolution, Target, targets};
 
 pub(crate) use name::{MAX_NAME, is_valid};
-pub use name::{SOCKET_DIRECTORY, default_name, running, socket_path};
+pub use name::{SOCKET_DIRECTORY, decap_socket_path, default_name, running, socket_path};
 pub use reload::ReloadError;
 pub(crate) use reload::ReloadRequest;
+pub(crate) use start::{check, describe_interface};
 pub use state::Instance;
 
 /// Time between two sweeps of the flow tables.
@@ -106,7 +107,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let listener = api::listen(&options.name)?;
+    let listener = api::listen(Role::Balancer, &options.name)?;
     let origin = options.origin.clone();
     let targets = targets(&options.desired);
     let (instance, next_hops) = start::start(options).await?;

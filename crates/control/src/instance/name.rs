@@ -46,6 +46,12 @@ pub fn socket_path(name: &str) -> PathBuf {
     PathBuf::from(SOCKET_DIRECTORY).join(format!("{name}.sock"))
 }
 
+/// Where an instance of `evenkeel decap` answers.
+#[must_use]
+pub fn decap_socket_path(name: &str) -> PathBuf {
+    PathBuf::from(SOCKET_DIRECTORY).join(format!("{name}.decap"))
+}
+
 /// Names of the instances that have a socket, running or not.
 #[must_use]
 pub fn running() -> Vec<String> {

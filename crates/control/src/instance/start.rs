@@ -10,6 +10,7 @@ use engine::sweep::Ages;
 use super::state::{Attached, Instance};
 use super::{RunError, RunOptions};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
+use crate::status::InterfaceStatus;
 
 /// How long to wait for neighbours to answer before going on without them.
 pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
@@ -55,7 +56,8 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
     Ok((instance, next_hops))
 }
 
-fn check(interface: &Interface) -> Result<(), RunError> {
+/// Refuses an interface that the program cannot be attached to.
+pub(crate) fn check(interface: &Interface) -> Result<(), RunError> {
     if interface.mac.is_none() {
         return Err(RunError::NotEthernet(interface.name.clone()));
     }
@@ -84,21 +86,7 @@ pub(super) fn describe(instance: &Instance, out: &mut impl Write) -> Result<(), 
         status.version, status.instance
     )?;
     for interface in &status.interfaces {
-        let mac = interface.mac.as_deref().unwrap_or("no MAC");
-        writeln!(
-            out,
-            "interface {}  {} XDP, {mac}",
-            interface.name, interface.mode
-        )?;
-        if interface.mode == AttachedMode::Generic.name() {
-            writeln!(
-                out,
-                "  generic: in the network stack; works with every driver, at a fraction of the speed"
-            )?;
-        }
-        if let Some(refused) = &interface.native_refused {
-            writeln!(out, "  native was refused: {refused}")?;
-        }
+        describe_interface(interface, out)?;
     }
     for service in &status.services {
         writeln!(
@@ -140,6 +128,29 @@ pub(super) fn describe(instance: &Instance, out: &mut impl Write) -> Result<(), 
         plural(backends),
     )?;
     out.flush()?;
+    Ok(())
+}
+
+/// Says how an interface runs the program.
+pub(crate) fn describe_interface(
+    interface: &InterfaceStatus,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let mac = interface.mac.as_deref().unwrap_or("no MAC");
+    writeln!(
+        out,
+        "interface {}  {} XDP, {mac}",
+        interface.name, interface.mode
+    )?;
+    if interface.mode == AttachedMode::Generic.name() {
+        writeln!(
+            out,
+            "  generic: in the network stack; works with every driver, at a fraction of the speed"
+        )?;
+    }
+    if let Some(refused) = &interface.native_refused {
+        writeln!(out, "  native was refused: {refused}")?;
+    }
     Ok(())
 }
 
