@@ -170,7 +170,7 @@ pub(crate) struct Decap {
     /// What inner packets may be addressed to; repeat for more. Default: this host's addresses
     #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = prefix)]
     pub(crate) vip: Vec<Prefix>,
-    /// Who may send; repeat for more. Default: everybody. With `outer_entropy`, a load balancer
+    /// Who may send; repeat for more. Default: everybody. With `entropy` in its [tunnel], a load balancer
     /// sends from all of its /16 (IPv4) or /96 (IPv6)
     #[arg(long, value_name = "ADDRESS[/BITS]", value_parser = prefix)]
     pub(crate) from: Vec<Prefix>,

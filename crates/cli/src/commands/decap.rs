@@ -64,6 +64,9 @@ fn print_text(status: &DecapStatus) -> Result<()> {
 
 fn print_counters(status: &DecapStatus) {
     println!("packets by reason");
+    if status.reasons.values().all(|count| *count == 0) {
+        println!("  none yet");
+    }
     for reason in DecapReason::ALL {
         let count = status.count(*reason);
         if count > 0 {
