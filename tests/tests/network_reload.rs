@@ -7,8 +7,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 
-use evenkeel_tests::support::{Finished, PATIENCE, Scene, eventually};
+use evenkeel_tests::support::{Connection, Finished, PATIENCE, Scene, eventually};
 use lab::fetch::{FetchOptions, fetch};
 use lab::topology::TUTORIAL;
 use nix::sys::signal::Signal;
@@ -44,10 +45,17 @@ fn servers(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
-fn backends_and_services_change() {
+fn backends_change_and_a_connection_stays_where_it_is() {
     let mut scene = Scene::new(&TUTORIAL, "reload");
     scene.run_config(&config("\"10.0.0.2\"", ""), "auto");
     assert_eq!(servers(&scene), ["h2"]);
+    let client = SocketAddrV4::new(scene.address("client"), 40_000);
+    let (vip, host) = (scene.vip(), scene.host("client"));
+    let mut held = host
+        .inside(|| Connection::open(client, vip))
+        .unwrap()
+        .unwrap();
+    assert_eq!(held.ask().unwrap().server, "h2");
 
     rewrite(&scene, &config("\"10.0.0.3\"", ""));
     let Finished {
@@ -57,7 +65,23 @@ fn backends_and_services_change() {
     } = scene.command("reload");
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.starts_with("reloaded: "), "{stdout}");
+    assert!(
+        stdout.contains("backends: 1 (1 added, 1 leaving, 0 died)"),
+        "{stdout}"
+    );
     assert_eq!(servers(&scene), ["h3"]);
+    assert_eq!(held.ask().unwrap().server, "h2");
+    let status = scene.status();
+    let states: Vec<_> = status.services[0]
+        .backends
+        .iter()
+        .map(|backend| (backend.address.as_str(), backend.state.as_str()))
+        .collect();
+    assert_eq!(
+        states,
+        [("10.0.0.3:8000", "up"), ("10.0.0.2:8000", "leaving")]
+    );
+    assert_eq!(status.transitions.backends_leaving, 1);
 
     let second = "[[service]]\naddress = \"tcp://10.0.0.10:8001\"\n\
                   backends = [\"10.0.0.2:8000\"]\n";
@@ -67,6 +91,34 @@ fn backends_and_services_change() {
         (scene.status().services.len() == 2).then_some(())
     });
     assert_eq!(servers(&scene), ["h2", "h3"]);
+    assert_eq!(held.ask().unwrap().server, "h2");
+
+    rewrite(
+        &scene,
+        &config("{ address = \"10.0.0.2\", state = \"drain\" }, \"10.0.0.3\"", ""),
+    );
+    let finished = scene.command("reload");
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(servers(&scene), ["h3"]);
+    assert_eq!(held.ask().unwrap().server, "h2");
+    let drained = &scene.status().services[0].backends[0];
+    assert_eq!((drained.state.as_str(), drained.share), ("drain", 0.0));
+}
+
+#[test]
+fn a_mode_that_nothing_used_at_the_start_needs_a_restart() {
+    let mut scene = Scene::new(&TUTORIAL, "newmode");
+    scene.run_config(&config("\"10.0.0.2\"", ""), "auto");
+    rewrite(
+        &scene,
+        &config("\"10.0.0.2\"", "mode = \"ipip\"\n"),
+    );
+    let refused = scene.command("reload");
+    assert_eq!(refused.code, Some(1));
+    for part in ["mode ipip", "restart evenkeel", "nothing was changed"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    assert_eq!(servers(&scene), ["h2"]);
 }
 
 #[test]

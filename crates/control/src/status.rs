@@ -21,6 +21,8 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// Use of the flow tables.
     pub flows: FlowStatus,
+    /// How changes of the configuration are getting on.
+    pub transitions: TransitionStatus,
     /// Packets by reason, over all CPUs.
     pub reasons: BTreeMap<String, u64>,
 }
@@ -47,11 +49,15 @@ pub struct ServiceStatus {
     pub service: String,
     /// Forwarding mode.
     pub mode: String,
-    /// `none` or `source`.
+    /// `none`, `source` or `source-destination`.
     pub affinity: String,
+    /// `auto`, `always` or `never`.
+    pub track: String,
     /// Length of its ring.
     pub slots: u32,
-    /// In the order of the configuration.
+    /// Slots of it that are not steady.
+    pub slots_changing: u32,
+    /// In the order of the configuration, then those that were removed and still have flows.
     pub backends: Vec<BackendStatus>,
 }
 
@@ -60,7 +66,8 @@ pub struct ServiceStatus {
 pub struct BackendStatus {
     /// As `10.0.0.2:8000`; `*` for the port the client asked for.
     pub address: String,
-    /// `up`, or `unreachable` while its next hop is not known.
+    /// `up`, `drain` or `down` as configured; `leaving` when it was removed and still has flows;
+    /// `unreachable` while it should have packets and its next hop is not known.
     pub state: String,
     /// What is wrong, if something is.
     pub problem: Option<String>,
@@ -68,7 +75,7 @@ pub struct BackendStatus {
     pub mac: Option<String>,
     /// Interface packets to it leave by.
     pub interface: Option<String>,
-    /// Source address of packets to it (`nat`).
+    /// Source address of packets to it in mode `nat`, of outer headers in `ipip` and `gue`.
     pub source: Option<String>,
     /// Configured weight.
     pub weight: u32,
@@ -99,13 +106,51 @@ pub struct FlowStatus {
     pub half_open_limit: u64,
 }
 
+/// How changes of the configuration are getting on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransitionStatus {
+    /// Slots that take note of the flows they find.
+    pub slots_in_transition: u64,
+    /// Slots whose flows have all been noted and that wait for these to end.
+    pub slots_settling: u64,
+    /// Flows in the exception table, as of the last sweep.
+    pub exceptions: u64,
+    /// How many fit.
+    pub exceptions_limit: u64,
+    /// Flows that their slot's previous backend kept.
+    pub kept_by_previous: u64,
+    /// Flows that lost their backend because it died or was removed with its service, as far as
+    /// they were known one by one.
+    pub flows_lost: u64,
+    /// How often a flow was not entered for lack of room or pace.
+    pub refusals: u64,
+    /// Backends that were removed and still have flows or slots.
+    pub backends_leaving: u64,
+}
+
 /// What a reload did: the answer to `POST /v1/reload`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
     /// Services of the configuration that is in force now.
-    pub services: usize,
-    /// Their backends.
-    pub backends: usize,
+    pub services: u64,
+    /// Those that were not there before.
+    pub services_added: u64,
+    /// Those that are no longer there.
+    pub services_removed: u64,
+    /// Those of which anything is configured differently.
+    pub services_changed: u64,
+    /// Backends of the configuration that is in force now.
+    pub backends: u64,
+    /// Those that were not there, or not alive.
+    pub backends_added: u64,
+    /// Those that leave, and keep their flows until they are over.
+    pub backends_removed: u64,
+    /// Those that are dead from now on.
+    pub backends_died: u64,
+    /// Slots that have another owner.
+    pub slots_changed: u64,
+    /// Flows known one by one that lost their backend.
+    pub flows_lost: u64,
     /// What is worth a second look, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -114,8 +159,17 @@ impl fmt::Display for Reloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "reloaded: services: {}, backends: {}",
-            self.services, self.backends
+            "reloaded: services: {} ({} added, {} removed, {} changed), \
+             backends: {} ({} added, {} leaving, {} died); slots with another owner: {}",
+            self.services,
+            self.services_added,
+            self.services_removed,
+            self.services_changed,
+            self.backends,
+            self.backends_added,
+            self.backends_removed,
+            self.backends_died,
+            self.slots_changed,
         )
     }
 }

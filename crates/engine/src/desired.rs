@@ -36,6 +36,11 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// The backends of all services.
+    pub fn backends(&self) -> impl Iterator<Item = &Backend> {
+        self.services.iter().flat_map(|service| &service.backends)
+    }
+
     /// The source that is configured for packets to `backend` in the service's mode: of the packet
     /// itself in `nat`, of the outer header in `ipip` and `gue`. `None`: what the route prefers.
     #[must_use]

@@ -6,7 +6,7 @@ use abi::reason::{Action, Reason};
 use anyhow::Result;
 use control::api::fetch_status;
 use control::instance::default_name;
-use control::status::{BackendStatus, Status as InstanceStatus};
+use control::status::{BackendStatus, Status as InstanceStatus, TransitionStatus};
 
 use crate::arguments::Status;
 
@@ -43,9 +43,14 @@ fn print_text(status: &InstanceStatus) {
         "flows     {} of {} established, {} of {} half-open",
         flows.established, flows.established_limit, flows.half_open, flows.half_open_limit
     );
+    print_transitions(&status.transitions);
     for service in &status.services {
+        let changing = match service.slots_changing {
+            0 => String::new(),
+            count => format!(", {count} of them changing"),
+        };
         println!(
-            "\n{}  {}, affinity {}, {} slots",
+            "\n{}  {}, affinity {}, {} slots{changing}",
             service.service, service.mode, service.affinity, service.slots
         );
         println!(
@@ -63,6 +68,30 @@ fn print_text(status: &InstanceStatus) {
             println!("  {:<22}  {count:>12}  {}", reason.name(), action(*reason));
         }
     }
+}
+
+/// Nothing as long as nothing has ever changed.
+fn print_transitions(transitions: &TransitionStatus) {
+    let idle = TransitionStatus {
+        exceptions_limit: transitions.exceptions_limit,
+        ..TransitionStatus::default()
+    };
+    if *transitions == idle {
+        return;
+    }
+    println!(
+        "changes   {} slots in transition, {} settling; {} of {} flows noted; backends leaving: {}",
+        transitions.slots_in_transition,
+        transitions.slots_settling,
+        transitions.exceptions,
+        transitions.exceptions_limit,
+        transitions.backends_leaving,
+    );
+    println!(
+        "          flows kept by their previous backend: {}, lost with their backend: {}, not \
+         noted: {}",
+        transitions.kept_by_previous, transitions.flows_lost, transitions.refusals,
+    );
 }
 
 /// What the reason's packets met.
@@ -86,14 +115,17 @@ fn print_backend(backend: &BackendStatus) {
         bytes(backend.reply_bytes),
     );
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let source = match &backend.source {
+        Some(source) => format!(", from {source}"),
+        None => String::new(),
+    };
     match &backend.problem {
         Some(problem) => println!("    {}: {problem}", backend.state),
         None => println!(
-            "    {}, via {} to {}, from {}",
+            "    {}, via {} to {}{source}",
             backend.state,
             or_dash(&backend.interface),
             or_dash(&backend.mac),
-            or_dash(&backend.source),
         ),
     }
 }

@@ -27,9 +27,9 @@ pub const MAX_TRANSITION_WINDOW: Duration = Duration::from_secs(86_400);
 /// Rate of entries and of ICMP errors on one CPU; no CPU does as many.
 pub const MAX_RATE: u32 = 10_000_000;
 /// Services of a prefix, for each address family.
-pub const MAX_PREFIXES: usize = 4_096;
+pub const MAX_PREFIXES: usize = limits::MAX_PREFIXES as usize;
 /// Backends with a QUIC server id, over all services.
-pub const MAX_QUIC_SERVERS: usize = 65_536;
+pub const MAX_QUIC_SERVERS: usize = limits::MAX_QUIC_SERVERS as usize;
 /// Size of a configuration file; 10,000 services of 6 backends take about 3 MB.
 pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Seed of flow hash and rings unless configured: instances with equal configurations then agree

@@ -3,10 +3,12 @@
 //! - `name`: which instance this is, and where its socket lies.
 //! - `start`: everything up to the moment packets flow.
 //! - `reload`: the configuration read again while they do.
-//! - `state`: what is running, and its status.
+//! - `state`: what is running.
+//! - `report`: its status.
 
 mod name;
 mod reload;
+mod report;
 mod start;
 mod state;
 
@@ -109,7 +111,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     let mut hangup = signal(SignalKind::hangup())?;
     let listener = api::listen(Role::Balancer, &options.name)?;
     let origin = options.origin.clone();
-    let targets = targets(&options.desired);
+    let targets = targets(options.desired.backends());
     let (instance, next_hops) = start::start(options).await?;
     start::describe(&instance, out)?;
     let mut running = Running {
@@ -139,8 +141,8 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
                 Ok(result) => result.map_err(RunError::from),
                 Err(panic) => Err(std::io::Error::other(panic).into()),
             },
-            _ = sweep.tick() => lock(&running.instance).sweep()?,
-            changed = running.changes() => running.follow(changed?)?,
+            _ = sweep.tick() => running.sweep()?,
+            changed = running.changes() => lock(&running.instance).follow(changed?)?,
         }
     };
     info!("stopping");
@@ -176,12 +178,20 @@ impl Running {
         }
     }
 
-    fn follow(&self, changes: Changes) -> Result<(), RunError> {
-        let mut instance = lock(&self.instance);
-        for (address, resolution) in changes {
-            instance.follow(address, resolution)?;
-        }
+    /// Sweeps, and no longer follows those who have left meanwhile.
+    fn sweep(&mut self) -> Result<(), RunError> {
+        lock(&self.instance).sweep()?;
+        self.retarget();
         Ok(())
+    }
+
+    /// Follows what the instance has to reach.
+    fn retarget(&mut self) {
+        let targets = lock(&self.instance).targets();
+        if targets != self.targets {
+            self.next_hops.set_targets(targets.clone());
+            self.targets = targets;
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant as Clock;
 
 use engine::EngineError;
 use engine::desired::{Desired, NatSettings};
+use engine::live::Applied;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -67,24 +68,40 @@ impl Running {
             mut warnings,
         } = origin.read()?;
         warnings.extend(Host::read().warnings(&desired));
-        let fixed = needs_restart(&lock(&self.instance).desired, &desired);
+        let fixed = needs_restart(lock(&self.instance).desired(), &desired);
         if !fixed.is_empty() {
             return Err(ReloadError::Restart(fixed));
         }
-        self.next_hops
-            .set_targets(union(targets(&desired), &self.targets));
+        let both = union(targets(desired.backends()), &self.targets);
+        self.next_hops.set_targets(both.clone());
+        self.targets = both;
         let resolutions = self
             .next_hops
             .wait_all(Clock::now() + NEIGHBOUR_PATIENCE)
             .await;
-        let applied = lock(&self.instance).apply(desired, resolutions);
-        let reloaded = applied.map(|mut reloaded| {
-            reloaded.warnings = warnings;
-            reloaded
-        });
-        self.targets = lock(&self.instance).targets();
-        self.next_hops.set_targets(self.targets.clone());
-        Ok(reloaded?)
+        let applied = lock(&self.instance).apply(&desired, resolutions);
+        self.retarget();
+        match applied {
+            Ok(applied) => Ok(reloaded(&desired, applied, warnings)),
+            Err(EngineError::RestartNeeded { what }) => Err(ReloadError::Restart(vec![what])),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn reloaded(desired: &Desired, applied: Applied, warnings: Vec<String>) -> Reloaded {
+    Reloaded {
+        services: desired.services.len() as u64,
+        services_added: applied.services_added,
+        services_removed: applied.services_removed,
+        services_changed: applied.services_changed,
+        backends: desired.backends().count() as u64,
+        backends_added: applied.backends_added,
+        backends_removed: applied.backends_removed,
+        backends_died: applied.backends_died,
+        slots_changed: applied.slots_changed,
+        flows_lost: applied.flows_lost,
+        warnings,
     }
 }
 

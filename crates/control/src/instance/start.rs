@@ -4,13 +4,14 @@ use std::io::Write;
 use std::time::{Duration, Instant as Clock};
 
 use engine::dataplane::{AttachedMode, program_name};
+use engine::desired::{Backend, Service};
 use engine::live::Live;
 use engine::sweep::Ages;
 
-use super::state::{Attached, Instance};
+use super::state::{Attached, Instance, Reach};
 use super::{RunError, RunOptions};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
-use crate::status::InterfaceStatus;
+use crate::status::{BackendStatus, InterfaceStatus};
 
 /// How long to wait for neighbours to answer before going on without them.
 pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
@@ -28,12 +29,12 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
         check(&interface)?;
         interfaces.push(interface);
     }
-    let next_hops = NextHops::start(targets(&desired)).await?;
+    let next_hops = NextHops::start(targets(desired.backends())).await?;
     let resolutions = next_hops.wait_all(Clock::now() + NEIGHBOUR_PATIENCE).await;
 
     let ages = Ages::of(&desired.timeouts);
-    let reach = super::state::Reach::new(&interfaces, resolutions);
-    let next_hop = |service: &_, backend: &_| reach.next_hop(service, backend);
+    let reach = Reach::new(&interfaces, resolutions);
+    let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
     let (live, mut plane) = Live::load(&desired, &next_hop, false)?;
     let mut attached = Vec::new();
     for interface in interfaces {
@@ -46,7 +47,6 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
     let instance = Instance {
         name: options.name,
         started: Clock::now(),
-        desired,
         plane,
         live,
         attached,
@@ -102,20 +102,7 @@ pub(super) fn describe(instance: &Instance, out: &mut impl Write) -> Result<(), 
                 backend.weight,
                 backend.share * 100.0
             )?;
-            match (
-                &backend.mac,
-                &backend.interface,
-                &backend.source,
-                &backend.problem,
-            ) {
-                (Some(mac), Some(interface), Some(source), None) => {
-                    writeln!(out, "via {interface} to {mac}, from {source}")?;
-                }
-                (_, _, _, problem) => {
-                    let problem = problem.as_deref().unwrap_or("next hop unknown");
-                    writeln!(out, "UNREACHABLE: {problem}")?;
-                }
-            }
+            writeln!(out, "{}", way_to(backend))?;
         }
     }
     let backends: usize = status.services.iter().map(|s| s.backends.len()).sum();
@@ -152,6 +139,24 @@ pub(crate) fn describe_interface(
         writeln!(out, "  native was refused: {refused}")?;
     }
     Ok(())
+}
+
+/// How a backend is reached, or why it is not.
+fn way_to(backend: &BackendStatus) -> String {
+    let mut way = match (&backend.mac, &backend.interface) {
+        (Some(mac), Some(interface)) => format!("via {interface} to {mac}"),
+        _ => {
+            let problem = backend.problem.as_deref().unwrap_or("next hop unknown");
+            format!("UNREACHABLE: {problem}")
+        }
+    };
+    if let Some(source) = &backend.source {
+        way += &format!(", from {source}");
+    }
+    if ["drain", "down"].contains(&backend.state.as_str()) {
+        way += &format!(", {}", backend.state);
+    }
+    way
 }
 
 fn plural(count: usize) -> &'static str {

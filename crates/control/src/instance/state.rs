@@ -1,22 +1,17 @@
-//! What is running, and its status.
+//! What is running.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant as Clock;
 
-use abi::family::{V4, V6};
-use abi::flow::{FORWARD, Flow as _, FlowState};
-use abi::reason::Reason;
 use engine::EngineError;
-use engine::dataplane::{Attachment, DataPlane, FlowTable};
+use engine::dataplane::{Attachment, DataPlane};
 use engine::desired::{Backend, Desired, ForwardingMode, NextHop, Service};
-use engine::live::{Live, ServiceView};
-use engine::maps::Maps as _;
+use engine::live::{Applied, Live};
 use engine::sweep::Ages;
 use tracing::{debug, info, warn};
 
 use crate::nexthop::{Interface, Resolution, Target, targets};
-use crate::status::{BackendStatus, FlowStatus, InterfaceStatus, Reloaded, ServiceStatus, Status};
 
 /// An interface with the program on it.
 #[derive(Debug)]
@@ -29,7 +24,7 @@ pub(super) struct Attached {
 #[derive(Debug)]
 pub(super) struct Reach {
     /// Names of the instance's interfaces, by index.
-    interfaces: BTreeMap<u32, String>,
+    pub(super) interfaces: BTreeMap<u32, String>,
     resolutions: BTreeMap<IpAddr, Resolution>,
 }
 
@@ -51,7 +46,7 @@ impl Reach {
     }
 
     /// The next hop of a service's backend, or what is wrong with it.
-    fn resolve(&self, service: &Service, backend: &Backend) -> Result<NextHop, String> {
+    pub(super) fn resolve(&self, service: &Service, backend: &Backend) -> Result<NextHop, String> {
         let (hop, gateway) = self.look_up(backend.address)?;
         match gateway {
             Some(gateway) if service.mode == ForwardingMode::L2Dsr => Err(format!(
@@ -84,7 +79,6 @@ impl Reach {
 pub struct Instance {
     pub(super) name: String,
     pub(super) started: Clock,
-    pub(super) desired: Desired,
     pub(super) plane: DataPlane,
     pub(super) live: Live,
     pub(super) attached: Vec<Attached>,
@@ -93,189 +87,75 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Takes a changed next hop over.
-    pub(super) fn follow(
-        &mut self,
-        address: IpAddr,
-        resolution: Resolution,
-    ) -> Result<(), EngineError> {
-        let old = self.reach.look_up(address);
-        self.reach.resolutions.insert(address, resolution);
-        let new = self.reach.look_up(address);
-        if old == new {
-            return Ok(());
+    /// What is configured.
+    pub(super) fn desired(&self) -> &Desired {
+        self.live.desired()
+    }
+
+    /// Takes changed next hops over.
+    pub(super) fn follow(&mut self, changes: Vec<(IpAddr, Resolution)>) -> Result<(), EngineError> {
+        let mut changed = false;
+        for (address, resolution) in changes {
+            let old = self.reach.look_up(address);
+            self.reach.resolutions.insert(address, resolution);
+            let new = self.reach.look_up(address);
+            if old == new {
+                continue;
+            }
+            changed = true;
+            match &new {
+                Ok((hop, _)) => info!("{address} is reached at {}", hop.destination_mac),
+                Err(problem) => warn!("{address} is unreachable: {problem}"),
+            }
         }
-        match &new {
-            Ok((hop, _)) => info!("{address} is reached at {}", hop.destination_mac),
-            Err(problem) => warn!("{address} is unreachable: {problem}"),
+        if changed {
+            let reach = &self.reach;
+            self.live
+                .apply_next_hops(&mut self.plane, &|service, backend| {
+                    reach.next_hop(service, backend)
+                })?;
         }
-        let next_hop = |service: &_, backend: &_| self.reach.next_hop(service, backend);
-        self.live.apply_next_hops(&mut self.plane, &next_hop)?;
         Ok(())
     }
 
-    /// What has to be reached.
+    /// What has to be reached: the backends that are configured, and those that were and still
+    /// have flows.
     pub(super) fn targets(&self) -> Vec<Target> {
-        let mut targets = targets(&self.desired);
-        // Those that were removed keep their flows for a while.
-        let mut known: BTreeSet<IpAddr> = targets.iter().map(|target| target.address).collect();
-        for (_, backend) in self.live.living() {
-            if known.insert(backend.address) {
-                targets.push(Target {
-                    address: backend.address,
-                    mac: backend.mac,
-                });
-            }
-        }
-        targets
+        let living = self.live.living().map(|(_, backend)| backend);
+        targets(self.desired().backends().chain(living))
     }
 
     /// Makes another configuration the one in force. On an error nothing has changed.
     pub(super) fn apply(
         &mut self,
-        desired: Desired,
+        desired: &Desired,
         resolutions: BTreeMap<IpAddr, Resolution>,
-    ) -> Result<Reloaded, EngineError> {
+    ) -> Result<Applied, EngineError> {
+        let ages = Ages::of(&desired.timeouts);
         let before = std::mem::replace(&mut self.reach.resolutions, resolutions);
-        let next_hop = |service: &_, backend: &_| self.reach.next_hop(service, backend);
-        let applied = self.live.apply(&mut self.plane, &desired, &next_hop);
-        let applied = match applied {
-            Ok(applied) => applied,
+        let reach = &self.reach;
+        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+        match self.live.apply(&mut self.plane, desired, &next_hop) {
+            Ok(applied) => {
+                self.ages = ages;
+                Ok(applied)
+            }
             Err(error) => {
                 self.reach.resolutions = before;
-                return Err(error);
+                Err(error)
             }
-        };
-        info!(?applied, "applied");
-        self.ages = Ages::of(&desired.timeouts);
-        self.desired = desired;
-        let services = &self.desired.services;
-        Ok(Reloaded {
-            services: services.len(),
-            backends: services.iter().map(|s| s.backends.len()).sum(),
-            warnings: Vec::new(),
-        })
+        }
     }
 
-    /// Lets go of flows that are over.
+    /// Lets go of flows that are over, and lets slots settle.
     pub(super) fn sweep(&mut self) -> Result<(), EngineError> {
         let swept = self.live.sweep(&mut self.plane, &self.ages)?;
-        debug!(?swept, "swept the flow tables");
+        debug!(?swept, "swept the tables of flows");
         Ok(())
     }
 
     /// Takes the program off every interface.
     pub(super) fn stop(&mut self) -> Result<(), EngineError> {
         self.plane.detach()
-    }
-
-    /// Everything worth knowing.
-    ///
-    /// # Errors
-    /// A map cannot be read.
-    pub fn status(&self) -> Result<Status, EngineError> {
-        let counts = self.plane.reason_counters()?;
-        let reasons = Reason::ALL
-            .iter()
-            .zip(counts)
-            .map(|(reason, count)| (reason.name().to_owned(), count))
-            .collect();
-        let services = self
-            .live
-            .services()
-            .map(|service| self.service_status(service))
-            .collect::<Result<_, _>>()?;
-        Ok(Status {
-            instance: self.name.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            uptime_seconds: self.started.elapsed().as_secs(),
-            interfaces: self.attached.iter().map(interface_status).collect(),
-            services,
-            flows: self.flow_status()?,
-            reasons,
-        })
-    }
-
-    fn service_status(&self, live: ServiceView<'_>) -> Result<ServiceStatus, EngineError> {
-        let service = live.desired();
-        let backends = service
-            .backends
-            .iter()
-            .map(|backend| {
-                let slots = live.backend(backend).map_or(0, |backend| backend.slots);
-                let share = f64::from(slots) / f64::from(live.slots().max(1));
-                let index = live.backend(backend).map(|backend| backend.index);
-                self.backend_status(service, backend, index, share)
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(ServiceStatus {
-            service: service.id.to_string(),
-            mode: service.mode.to_string(),
-            affinity: service.affinity.to_string(),
-            slots: live.slots(),
-            backends,
-        })
-    }
-
-    fn backend_status(
-        &self,
-        service: &Service,
-        backend: &Backend,
-        index: Option<u32>,
-        share: f64,
-    ) -> Result<BackendStatus, EngineError> {
-        // One that is down has no index, and so no counters.
-        let counters = index.map(|index| self.plane.backend_counters(index));
-        let counters = counters.transpose()?.unwrap_or_default();
-        let resolved = self.reach.resolve(service, backend);
-        let hop = resolved.as_ref().ok();
-        let port = service
-            .backend_port(backend)
-            .map_or_else(|| "*".into(), |port| port.to_string());
-        Ok(BackendStatus {
-            address: format!("{}:{port}", backend.address),
-            state: if hop.is_some() { "up" } else { "unreachable" }.into(),
-            problem: resolved.as_ref().err().cloned(),
-            mac: hop.map(|hop| hop.destination_mac.to_string()),
-            interface: hop.and_then(|hop| self.reach.interfaces.get(&hop.interface_index).cloned()),
-            source: hop.map(|hop| {
-                let configured = self.desired.source(service.mode, backend.address);
-                configured.unwrap_or(hop.source_address).to_string()
-            }),
-            weight: backend.weight,
-            share,
-            packets: counters.packets,
-            bytes: counters.bytes,
-            reply_packets: counters.reply_packets,
-            reply_bytes: counters.reply_bytes,
-            new_flows: counters.new_flows,
-        })
-    }
-
-    fn flow_status(&self) -> Result<FlowStatus, EngineError> {
-        let count = |table| {
-            let mut flows = 0_u64;
-            let mut add = |state: &FlowState| flows += u64::from(state.direction == FORWARD);
-            let plane = &self.plane;
-            plane.for_each_flow::<V4>(table, &mut |_, flow| add(flow.state()))?;
-            plane.for_each_flow::<V6>(table, &mut |_, flow| add(flow.state()))?;
-            Ok::<_, EngineError>(flows)
-        };
-        Ok(FlowStatus {
-            established: count(FlowTable::Established)?,
-            established_limit: self.desired.limits.flows.into(),
-            half_open: count(FlowTable::HalfOpen)?,
-            half_open_limit: self.desired.limits.half_open_flows.into(),
-        })
-    }
-}
-
-fn interface_status(attached: &Attached) -> InterfaceStatus {
-    InterfaceStatus {
-        name: attached.interface.name.clone(),
-        index: attached.interface.index,
-        mac: attached.interface.mac.map(|mac| mac.to_string()),
-        mode: attached.attachment.mode.name().into(),
-        native_refused: attached.attachment.native_refused.clone(),
     }
 }

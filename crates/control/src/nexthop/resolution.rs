@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use engine::desired::{Desired, Mac, NextHop};
+use engine::desired::{Backend, Mac, NextHop};
 
 /// An address whose next hop is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,15 +14,10 @@ pub struct Target {
     pub mac: Option<Mac>,
 }
 
-/// The backends' addresses, each once, with the MAC that any service gives for it.
-#[must_use]
-pub fn targets(desired: &Desired) -> Vec<Target> {
+/// The backends' addresses, each once, with the MAC that any of them gives for it.
+pub fn targets<'a>(backends: impl Iterator<Item = &'a Backend>) -> Vec<Target> {
     let mut macs: BTreeMap<IpAddr, Option<Mac>> = BTreeMap::new();
-    for backend in desired
-        .services
-        .iter()
-        .flat_map(|service| &service.backends)
-    {
+    for backend in backends {
         let mac = macs.entry(backend.address).or_default();
         *mac = mac.or(backend.mac);
     }

@@ -17,6 +17,11 @@ pub(super) fn ports(frame: &[u8]) -> Option<(u16, u16)> {
     transport_ports(&LaxSlicedPacket::from_ethernet(frame).ok()?)
 }
 
+/// The sender's address.
+pub(super) fn source(frame: &[u8]) -> Option<IpAddr> {
+    Some(addresses(&LaxSlicedPacket::from_ethernet(frame).ok()?)?.0)
+}
+
 fn addresses(packet: &LaxSlicedPacket<'_>) -> Option<(IpAddr, IpAddr)> {
     match packet.net.as_ref()? {
         LaxNetSlice::Ipv4(ip) => {

@@ -1,12 +1,12 @@
 //! One frame through the loaded program.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use abi::reason::{Action, Reason};
 use engine::EngineError;
 use engine::dataplane::DataPlane;
-use engine::desired::{Desired, Mac};
+use engine::desired::{Backend, Desired, Mac, Service};
 use engine::live::Live;
 use serde::Serialize;
 
@@ -50,28 +50,33 @@ pub(super) struct Outcome {
 pub(super) struct Trial {
     plane: DataPlane,
     desired: Desired,
-    /// (service, backend within it) by backend index.
-    backends: BTreeMap<u32, (usize, usize)>,
+    /// Place in the configuration by service index.
+    services: HashMap<u32, usize>,
+    /// Service and backend within it by backend index.
+    backends: HashMap<u32, (usize, usize)>,
 }
 
 impl Trial {
     pub(super) fn new(desired: &Desired, our_mac: Mac) -> Result<Self, EngineError> {
-        let next_hop =
-            |service: &_, backend: &_| Some(stand_in::next_hop(our_mac, service, backend));
+        let next_hop = |service: &Service, backend: &Backend| {
+            Some(stand_in::next_hop(our_mac, service, backend))
+        };
         let (live, plane) = Live::load(desired, &next_hop, true)?;
-        let mut backends = BTreeMap::new();
-        for (place, service) in live.services().enumerate() {
-            for (at, backend) in service.desired().backends.iter().enumerate() {
-                if let Some(backend) = service.backend(backend) {
-                    backends.insert(backend.index, (place, at));
+        let mut trial = Self {
+            plane,
+            desired: desired.clone(),
+            services: HashMap::new(),
+            backends: HashMap::new(),
+        };
+        for (place, view) in live.services().enumerate() {
+            trial.services.insert(view.index(), place);
+            for (within, backend) in view.desired().backends.iter().enumerate() {
+                if let Some(known) = view.backend(backend) {
+                    trial.backends.insert(known.index, (place, within));
                 }
             }
         }
-        Ok(Self {
-            plane,
-            desired: desired.clone(),
-            backends,
-        })
+        Ok(trial)
     }
 
     /// Runs a frame and tells what became of it.
@@ -102,11 +107,20 @@ impl Trial {
             Action::Forward if report.interface == stand_in::INTERFACE => "tx",
             Action::Forward => "redirect",
         };
-        let place = self.backends.get(&report.backend).copied();
-        let service = self.desired.services.get(report.service as usize);
-        record.service = service.map(|service| service.id.to_string());
-        record.mode = service.map(|service| service.mode.to_string());
-        let is_reply = reason == Reason::Replied;
+        let service = self.services.get(&report.service).copied();
+        let is_reply = matches!(
+            reason,
+            Reason::Replied | Reason::RepliedByHost | Reason::IcmpReplied
+        );
+        let place = match self.backends.get(&report.backend) {
+            Some(place) => Some(*place),
+            None if is_reply => service.and_then(|service| self.sender(service, frame)),
+            None => None,
+        };
+        if let Some(service) = service.and_then(|place| self.desired.services.get(place)) {
+            record.service = Some(service.id.to_string());
+            record.mode = Some(service.mode.to_string());
+        }
         record.backend = place.and_then(|place| self.backend_name(place, frame, is_reply));
         let comes_out = reason.action() != Action::Drop;
         record.out_len = if comes_out { outcome.frame.len() } else { 0 };
@@ -115,6 +129,18 @@ impl Trial {
             place,
             frame: comes_out.then_some(outcome.frame),
         })
+    }
+
+    /// The backend that sent the frame: in mode `dnat` the program need not know which it was.
+    fn sender(&self, service: usize, frame: &[u8]) -> Option<(usize, usize)> {
+        let source = packet::source(frame)?;
+        let port = packet::ports(frame).map(|(source, _)| source);
+        let of = self.desired.services.get(service)?;
+        let within = of.backends.iter().position(|backend| {
+            let expected = of.backend_port(backend);
+            backend.address == source && (expected.is_none() || expected == port)
+        });
+        Some((service, within?))
     }
 
     /// `ADDRESS:PORT`. A service of every port never changes it, so it is the one that the frame

@@ -148,7 +148,7 @@ pub struct QuicServerId {
 
 impl QuicServerId {
     /// The draft allows 15; the data plane's keys have room for eight.
-    pub const MAX_LENGTH: usize = 8;
+    pub const MAX_LENGTH: usize = abi::quic::MAX_SERVER_ID as usize;
 
     /// `None` unless there are 1 to [`Self::MAX_LENGTH`] bytes.
     #[must_use]

@@ -1,0 +1,171 @@
+//! What a running instance tells about itself.
+
+use std::collections::BTreeMap;
+
+use abi::counters::BackendCounters;
+use abi::family::{V4, V6};
+use abi::flow::FORWARD;
+use abi::reason::Reason;
+use engine::EngineError;
+use engine::dataplane::FlowTable;
+use engine::desired::{Backend, BackendState, ForwardingMode, Service};
+use engine::live::{BackendView, ServiceView, Standing};
+use engine::maps::Maps;
+
+use super::Instance;
+use super::state::Attached;
+use crate::status::{
+    BackendStatus, FlowStatus, InterfaceStatus, ServiceStatus, Status, TransitionStatus,
+};
+
+impl Instance {
+    /// Everything worth knowing.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn status(&self) -> Result<Status, EngineError> {
+        let counts = self.plane.reason_counters()?;
+        let reasons: BTreeMap<String, u64> = Reason::ALL
+            .iter()
+            .zip(counts)
+            .map(|(reason, count)| (reason.name().to_owned(), count))
+            .collect();
+        let services = self
+            .live
+            .services()
+            .map(|service| self.service_status(service))
+            .collect::<Result<_, _>>()?;
+        Ok(Status {
+            instance: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            interfaces: self.attached.iter().map(interface_status).collect(),
+            services,
+            flows: self.flow_status()?,
+            transitions: self.transition_status(&reasons),
+            reasons,
+        })
+    }
+
+    fn service_status(&self, view: ServiceView<'_>) -> Result<ServiceStatus, EngineError> {
+        let service = view.desired();
+        let configured = service
+            .backends
+            .iter()
+            .map(|backend| (backend, view.backend(backend)));
+        let leaving = view
+            .backends()
+            .filter(|backend| backend.standing == Standing::Leaving)
+            .map(|backend| (backend.desired, Some(backend)));
+        let backends = configured
+            .chain(leaving)
+            .map(|(backend, known)| self.backend_status(view, backend, known))
+            .collect::<Result<_, _>>()?;
+        Ok(ServiceStatus {
+            service: service.id.to_string(),
+            mode: service.mode.to_string(),
+            affinity: service.affinity.to_string(),
+            track: service.track.to_string(),
+            slots: view.slots(),
+            slots_changing: u32::try_from(view.slots_changing()).unwrap_or(u32::MAX),
+            backends,
+        })
+    }
+
+    fn backend_status(
+        &self,
+        view: ServiceView<'_>,
+        backend: &Backend,
+        known: Option<BackendView<'_>>,
+    ) -> Result<BackendStatus, EngineError> {
+        let service = view.desired();
+        let counters = match known {
+            Some(known) => self.plane.backend_counters(known.index)?,
+            None => BackendCounters::default(),
+        };
+        let resolved = self.reach.resolve(service, backend);
+        let hop = resolved.as_ref().ok();
+        let is_leaving = known.is_some_and(|known| known.standing == Standing::Leaving);
+        let state = match backend.state {
+            BackendState::Down => BackendState::Down.to_string(),
+            _ if hop.is_none() => "unreachable".into(),
+            _ if is_leaving => "leaving".into(),
+            state => state.to_string(),
+        };
+        let slots = known.map_or(0, |known| known.slots);
+        let port = service
+            .backend_port(backend)
+            .map_or_else(|| "*".into(), |port| port.to_string());
+        Ok(BackendStatus {
+            address: match backend.address.is_ipv6() {
+                true => format!("[{}]:{port}", backend.address),
+                false => format!("{}:{port}", backend.address),
+            },
+            state,
+            problem: resolved.as_ref().err().cloned(),
+            mac: hop.map(|hop| hop.destination_mac.to_string()),
+            interface: hop.and_then(|hop| self.reach.interfaces.get(&hop.interface_index).cloned()),
+            source: hop.filter(|_| has_source(service)).map(|hop| {
+                let configured = self.desired().source(service.mode, backend.address);
+                configured.unwrap_or(hop.source_address).to_string()
+            }),
+            weight: backend.weight,
+            share: f64::from(slots) / f64::from(view.slots().max(1)),
+            packets: counters.packets,
+            bytes: counters.bytes,
+            reply_packets: counters.reply_packets,
+            reply_bytes: counters.reply_bytes,
+            new_flows: counters.new_flows,
+        })
+    }
+
+    fn flow_status(&self) -> Result<FlowStatus, EngineError> {
+        let count = |table| {
+            let mut flows = 0_u64;
+            self.plane.for_each_flow::<V4>(table, &mut |_, flow| {
+                flows += u64::from(flow.state.direction == FORWARD);
+            })?;
+            self.plane.for_each_flow::<V6>(table, &mut |_, flow| {
+                flows += u64::from(flow.state.direction == FORWARD);
+            })?;
+            Ok::<_, EngineError>(flows)
+        };
+        let limits = &self.desired().limits;
+        Ok(FlowStatus {
+            established: count(FlowTable::Established)?,
+            established_limit: limits.flows.into(),
+            half_open: count(FlowTable::HalfOpen)?,
+            half_open_limit: limits.half_open_flows.into(),
+        })
+    }
+
+    fn transition_status(&self, reasons: &BTreeMap<String, u64>) -> TransitionStatus {
+        let numbers = self.live.numbers(&self.plane);
+        let kept = reasons.get(Reason::KeptByPrevious.name());
+        TransitionStatus {
+            slots_in_transition: numbers.slots_in_transition,
+            slots_settling: numbers.slots_settling,
+            exceptions: numbers.exceptions,
+            exceptions_limit: self.desired().limits.exceptions.into(),
+            kept_by_previous: kept.copied().unwrap_or_default(),
+            flows_lost: numbers.flows_lost,
+            refusals: numbers.refusals,
+            backends_leaving: numbers.backends_leaving,
+        }
+    }
+}
+
+/// Whether packets to the backends have an address of ours.
+fn has_source(service: &Service) -> bool {
+    service.mode == ForwardingMode::Nat || service.mode.encapsulates()
+}
+
+fn interface_status(attached: &Attached) -> InterfaceStatus {
+    InterfaceStatus {
+        name: attached.interface.name.clone(),
+        index: attached.interface.index,
+        mac: attached.interface.mac.map(|mac| mac.to_string()),
+        mode: attached.attachment.mode.name().into(),
+        native_refused: attached.attachment.native_refused.clone(),
+    }
+}
