@@ -95,7 +95,10 @@ fn backends_change_and_a_connection_stays_where_it_is() {
 
     rewrite(
         &scene,
-        &config("{ address = \"10.0.0.2\", state = \"drain\" }, \"10.0.0.3\"", ""),
+        &config(
+            "{ address = \"10.0.0.2\", state = \"drain\" }, \"10.0.0.3\"",
+            "",
+        ),
     );
     let finished = scene.command("reload");
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
@@ -109,10 +112,7 @@ fn backends_change_and_a_connection_stays_where_it_is() {
 fn a_mode_that_nothing_used_at_the_start_needs_a_restart() {
     let mut scene = Scene::new(&TUTORIAL, "newmode");
     scene.run_config(&config("\"10.0.0.2\"", ""), "auto");
-    rewrite(
-        &scene,
-        &config("\"10.0.0.2\"", "mode = \"ipip\"\n"),
-    );
+    rewrite(&scene, &config("\"10.0.0.2\"", "mode = \"ipip\"\n"));
     let refused = scene.command("reload");
     assert_eq!(refused.code, Some(1));
     for part in ["mode ipip", "restart evenkeel", "nothing was changed"] {
