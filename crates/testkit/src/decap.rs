@@ -2,6 +2,9 @@
 //! the kernel.
 
 mod cases;
+mod passed;
+mod refused;
+mod taken;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
