@@ -2,9 +2,11 @@
 //! (DESIGN: 7).
 
 mod cases;
+mod check;
 mod measure;
 mod plane;
 mod report;
+mod setup;
 mod traffic;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +17,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use measure::Effort;
-use plane::Planes;
+use plane::{Planes, Product};
 use report::Report;
 
 /// Measures the packet path: each case beside floors, interleaved, on one CPU.
@@ -71,10 +73,13 @@ fn main() -> anyhow::Result<()> {
         options.only
     );
     eprintln!("loading the programs and entering the flows ...");
-    let program = plane::product_facts()?;
+    let products = cases::configurations()
+        .into_iter()
+        .map(|(name, setup)| Ok((name, Product::load(&setup)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let mut planes = Planes::load(&cases, against.as_deref().unwrap_or_default())?;
     let timings = measure::run(&mut planes, &cases, effort)?;
-    let report = Report::new(&cases, &timings, effort, program);
+    let report = Report::new(&cases, &timings, effort, &products);
     print!("{report}");
     let json = serde_json::to_string_pretty(&report)? + "\n";
     std::fs::write(&options.json, json)

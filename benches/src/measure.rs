@@ -5,12 +5,10 @@ use std::time::Duration;
 use abi::reason::Reason;
 use anyhow::{Context, bail, ensure};
 use nix::time::{ClockId, clock_gettime};
-use wire::{checksum, ipv4};
-use zerocopy::FromBytes;
 
 use crate::cases::Case;
+use crate::check;
 use crate::plane::Planes;
-use crate::traffic::{tcp_sum, trailer};
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +62,8 @@ pub(crate) fn run(
 
 fn run_once(planes: &mut Planes, case: &Case, first: u32, packets: u32) -> anyhow::Result<f64> {
     let plane = planes.of(case)?;
+    plane.set_slots(case.slots);
+    let plane = &mut plane.data_plane;
     let frame = case.traffic.frame(first);
     let before = plane.reason_counters()?;
     let start = cpu_time()?;
@@ -77,8 +77,15 @@ fn run_once(planes: &mut Planes, case: &Case, first: u32, packets: u32) -> anyho
         outcome.action
     );
     check_reasons(case, &before, &after, packets)?;
+    ensure!(
+        case.grows == (outcome.frame.len() > frame.len()),
+        "expected: {} outer header, found: {} bytes that were {}",
+        if case.grows { "an" } else { "no" },
+        outcome.frame.len(),
+        frame.len()
+    );
     if case.reason.is_some() {
-        check_frame(&outcome.frame)?;
+        check::frame(&outcome.frame)?;
     }
     Ok(spent.as_nanos() as f64 / f64::from(packets))
 }
@@ -122,21 +129,4 @@ fn check_reasons(case: &Case, before: &[u64], after: &[u64], packets: u32) -> an
         case.reason.map_or("none", Reason::name),
         counts.join(", ")
     );
-}
-
-/// The last packet's checksums, as it came out, must be valid.
-fn check_frame(frame: &[u8]) -> anyhow::Result<()> {
-    let ip = frame.get(14..34).context("the frame is too short")?;
-    let tcp = frame.get(34..54).context("the frame is too short")?;
-    let header = ipv4::Ipv4::read_from_bytes(ip).ok().context("no header")?;
-    let sums = (checksum::sum(ip, 0), tcp_sum(&header, tcp));
-    ensure!(
-        sums == (0xffff, 0xffff),
-        "expected: valid checksums in the packet that comes out, found: sums {sums:04x?}"
-    );
-    ensure!(
-        frame.len() > trailer::OFFSET,
-        "the trailer is gone from the frame"
-    );
-    Ok(())
 }

@@ -1,12 +1,18 @@
 //! The results as a table and as JSON.
 
-use std::fmt;
+mod table;
+
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cases::{Case, Goal, Kind};
 use crate::measure::{Effort, Timing};
 use crate::plane::Product;
+use crate::traffic::Version;
+
+/// What a program may take to load.
+const LOAD_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything measured.
 #[derive(Debug, Serialize)]
@@ -16,11 +22,18 @@ pub(crate) struct Report {
     packets: u32,
     /// What restoring and varying the packet takes, without the empty program.
     wrapper_ns: f64,
+    /// The same for IPv6.
+    wrapper_v6_ns: f64,
+    /// What taking an outer header off again takes besides.
+    undo_ns: f64,
+    /// Mode `nat` over IPv4.
     program: Program,
+    /// The same program with different things configured.
+    configurations: Vec<Configuration>,
     cases: Vec<Row>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Program {
     verified_instructions: u32,
     instructions: u32,
@@ -29,8 +42,17 @@ struct Program {
 }
 
 #[derive(Debug, Serialize)]
-struct Row {
+struct Configuration {
     name: &'static str,
+    #[serde(flatten)]
+    program: Program,
+    /// Loaded within a second.
+    met: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
     /// With the object of `--against`, not this build's.
     other_object: bool,
     reason: Option<&'static str>,
@@ -40,12 +62,18 @@ struct Row {
     /// Without the wrapper: what the program takes, its call included.
     net_min_ns: f64,
     net_median_ns: f64,
+    /// With the first that it is compared with.
     comparison: Option<Comparison>,
+    /// With the others.
+    further_comparisons: Vec<Comparison>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Comparison {
+    /// In short.
     floor: &'static str,
+    /// The name of that case.
+    case: String,
     ratio_min: f64,
     ratio_median: f64,
     /// The same with the empty program's time subtracted on both sides as well.
@@ -54,40 +82,59 @@ struct Comparison {
     met: Option<bool>,
 }
 
-impl Row {
-    fn label(&self) -> &'static str {
-        if self.other_object {
-            "  the other object"
-        } else {
-            self.name
-        }
-    }
-}
-
 impl Report {
     /// From what was measured. `timings` are in the order of `cases`.
     pub(crate) fn new(
         cases: &[Case],
         timings: &[Timing],
         effort: Effort,
-        product: Product,
+        products: &[(&'static str, Product)],
     ) -> Self {
-        let measured = Measured { cases, timings };
-        let (pass, wrapper) = (measured.floor(Kind::Pass), measured.floor(Kind::Wrapper));
+        let configurations: Vec<Configuration> = products
+            .iter()
+            .map(|(name, product)| Configuration {
+                name,
+                program: Program::of(product),
+                met: product.load_time < LOAD_LIMIT,
+            })
+            .collect();
+        let program = configurations
+            .iter()
+            .find(|one| one.name.contains("nat"))
+            .map_or_else(Program::none, |one| one.program.clone());
+        let measured = Measured::new(cases, timings);
         Self {
             kernel: nix::sys::utsname::uname()
                 .map(|name| name.release().to_string_lossy().into_owned())
                 .unwrap_or_default(),
             rounds: effort.rounds,
             packets: effort.packets,
-            wrapper_ns: wrapper.min - pass.min,
-            program: Program {
-                verified_instructions: product.facts.verified_instructions,
-                instructions: product.facts.instructions,
-                machine_code_bytes: product.facts.machine_code,
-                load_ms: product.load_time.as_secs_f64() * 1e3,
-            },
+            wrapper_ns: measured.wrapper(Version::V4).min,
+            wrapper_v6_ns: measured.wrapper(Version::V6).min,
+            undo_ns: measured.undo().min,
+            program,
+            configurations,
             cases: measured.rows(),
+        }
+    }
+}
+
+impl Program {
+    fn of(product: &Product) -> Self {
+        Self {
+            verified_instructions: product.facts.verified_instructions,
+            instructions: product.facts.instructions,
+            machine_code_bytes: product.facts.machine_code,
+            load_ms: product.load_time.as_secs_f64() * 1e3,
+        }
+    }
+
+    const fn none() -> Self {
+        Self {
+            verified_instructions: 0,
+            instructions: 0,
+            machine_code_bytes: 0,
+            load_ms: f64::NAN,
         }
     }
 }
@@ -99,130 +146,117 @@ struct Span {
     median: f64,
 }
 
-struct Measured<'m> {
-    cases: &'m [Case],
-    timings: &'m [Timing],
-}
+impl Span {
+    const UNKNOWN: Self = Self {
+        min: f64::NAN,
+        median: f64::NAN,
+    };
 
-impl Measured<'_> {
-    fn all(&self) -> impl Iterator<Item = (&Case, Span)> {
-        self.cases.iter().zip(self.timings).map(|(case, timing)| {
-            let (min, median) = (timing.min(), timing.median());
-            (case, Span { min, median })
-        })
+    fn less(self, other: Self) -> Self {
+        Self {
+            min: self.min - other.min,
+            median: self.median - other.median,
+        }
     }
 
-    fn floor(&self, kind: Kind) -> Span {
-        let (min, median) = (f64::NAN, f64::NAN);
-        self.all()
-            .find(|(case, _)| case.kind == kind)
-            .map_or(Span { min, median }, |(_, span)| span)
+    fn half(self) -> Self {
+        Self {
+            min: self.min / 2.0,
+            median: self.median / 2.0,
+        }
+    }
+}
+
+struct Measured<'m>(Vec<(&'m Case, Span)>);
+
+impl<'m> Measured<'m> {
+    fn new(cases: &'m [Case], timings: &[Timing]) -> Self {
+        let span = |timing: &Timing| Span {
+            min: timing.min(),
+            median: timing.median(),
+        };
+        Self(cases.iter().zip(timings.iter().map(span)).collect())
+    }
+
+    fn find(&self, is_meant: impl Fn(&Case) -> bool) -> Option<(&'m Case, Span)> {
+        self.0.iter().find(|(case, _)| is_meant(case)).copied()
+    }
+
+    fn of(&self, kind: Kind, version: Version) -> Span {
+        self.find(|case| case.kind == kind && case.traffic.version == version)
+            .map_or(Span::UNKNOWN, |(_, span)| span)
+    }
+
+    fn pass(&self) -> Span {
+        self.of(Kind::Pass, Version::V4)
+    }
+
+    /// Without the empty program.
+    fn wrapper(&self, version: Version) -> Span {
+        self.of(Kind::Wrapper, version).less(self.pass())
+    }
+
+    /// What the wrapper does besides where a packet was put into another: one move of the frame's
+    /// start, and one of the three moves is the program's own.
+    fn undo(&self) -> Span {
+        let once = self.of(Kind::Move, Version::V4);
+        self.of(Kind::MoveThrice, Version::V4).less(once).half()
     }
 
     /// Without the wrapper; the empty program has none.
-    fn net(&self, kind: Kind, span: Span) -> Span {
-        let (pass, wrapper) = (self.floor(Kind::Pass), self.floor(Kind::Wrapper));
-        if kind == Kind::Pass {
+    fn net(&self, case: &Case, span: Span) -> Span {
+        if case.kind == Kind::Pass {
             return span;
         }
-        Span {
-            min: span.min - (wrapper.min - pass.min),
-            median: span.median - (wrapper.median - pass.median),
+        let span = span.less(self.wrapper(case.traffic.version));
+        if case.grows {
+            span.less(self.undo())
+        } else {
+            span
         }
     }
 
     fn rows(&self) -> Vec<Row> {
-        self.all()
-            .map(|(case, span)| {
-                let net = self.net(case.kind, span);
-                Row {
-                    name: case.name,
-                    other_object: case.other_object,
-                    reason: case.reason.map(abi::reason::Reason::name),
-                    min_ns: span.min,
-                    median_ns: span.median,
-                    net_min_ns: net.min,
-                    net_median_ns: net.median,
-                    comparison: case.goal.map(|goal| self.compare(goal, net)),
-                }
-            })
-            .collect()
+        let row = |(case, span): &(&Case, Span)| {
+            let net = self.net(case, *span);
+            let comparisons = case
+                .goals
+                .iter()
+                .filter_map(|goal| self.compare(goal, net, case.other_object));
+            let mut comparisons: Vec<Comparison> = comparisons.collect();
+            let further = comparisons.split_off(comparisons.len().min(1));
+            Row {
+                name: case.name.clone(),
+                other_object: case.other_object,
+                reason: case.reason.map(abi::reason::Reason::name),
+                min_ns: span.min,
+                median_ns: span.median,
+                net_min_ns: net.min,
+                net_median_ns: net.median,
+                comparison: comparisons.pop(),
+                further_comparisons: further,
+            }
+        };
+        self.0.iter().map(row).collect()
     }
 
-    fn compare(&self, goal: Goal, net: Span) -> Comparison {
-        let floor = self.net(goal.floor, self.floor(goal.floor));
-        let pass = self.floor(Kind::Pass).min;
+    /// Floors are always this build's.
+    fn compare(&self, goal: &Goal, net: Span, other_object: bool) -> Option<Comparison> {
+        let is_floor = |case: &Case| case.kind != Kind::Balance;
+        let (case, span) = self.find(|case| {
+            case.name == goal.case && (is_floor(case) || case.other_object == other_object)
+        })?;
+        let floor = self.net(case, span);
+        let pass = self.pass().min;
         let ratio_min = net.min / floor.min;
-        Comparison {
-            floor: match goal.floor {
-                Kind::Parse => "parse",
-                _ => "rewrite",
-            },
+        Some(Comparison {
+            floor: goal.label,
+            case: goal.case.clone(),
             ratio_min,
             ratio_median: net.median / floor.median,
             ratio_min_without_call: (net.min - pass) / (floor.min - pass),
             budget: goal.at_most,
             met: goal.at_most.map(|at_most| ratio_min <= at_most),
-        }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "\nnanoseconds per packet, Linux {}, {} rounds of {} packets\n",
-            self.kernel, self.rounds, self.packets
-        )?;
-        writeln!(
-            f,
-            "{:30}{:>8}{:>8}{:>8}{:>8}   ratio to floor      budget",
-            "", "min", "median", "net min", "net med"
-        )?;
-        for row in &self.cases {
-            write!(
-                f,
-                "{:30}{:8.1}{:8.1}{:8.1}{:8.1}",
-                row.label(),
-                row.min_ns,
-                row.median_ns,
-                row.net_min_ns,
-                row.net_median_ns
-            )?;
-            if let Some(comparison) = &row.comparison {
-                write!(f, "   {comparison}")?;
-            }
-            writeln!(f)?;
-        }
-        writeln!(
-            f,
-            "\nnet: without the wrapper, which restores and varies each packet ({:.1} ns), but with \
-             the call\nof the program. In brackets: the ratio without the call on both sides. The \
-             kernel's counters\nconfirm that the packets took the path meant.",
-            self.wrapper_ns
-        )?;
-        writeln!(
-            f,
-            "\nthe product's program: {} instructions, {} verified, {} bytes of machine code, \
-             loaded with its maps in {:.0} ms",
-            self.program.instructions,
-            self.program.verified_instructions,
-            self.program.machine_code_bytes,
-            self.program.load_ms
-        )
-    }
-}
-
-impl fmt::Display for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:5.2} x {:8}({:5.2})",
-            self.ratio_min, self.floor, self.ratio_min_without_call
-        )?;
-        if let (Some(budget), Some(met)) = (self.budget, self.met) {
-            write!(f, "{budget:5.1}  {}", if met { "met" } else { "MISSED" })?;
-        }
-        Ok(())
+        })
     }
 }

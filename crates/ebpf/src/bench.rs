@@ -5,26 +5,23 @@
 #![no_main]
 
 mod balance;
+mod floors;
 mod maps;
 mod packet;
+mod restore;
 mod route;
 mod tables;
 mod trailer;
 
-use abi::backend::Link;
-use abi::family::V4;
-use abi::flow::{FlowKeyV4, RewriteV4};
-use aya_ebpf::bindings::{xdp_action, xdp_md};
+use abi::family::{V4, V6};
+use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use datapath::{Packet, Parsed, Transport};
+use datapath::Packet as _;
 use packet::Frame;
-use trailer::Trailer;
-use wire::checksum::{self, Delta};
-use wire::ethernet::{self, Addresses};
-use wire::{Be16, Be32, ipv4, tcp};
+use restore::restore;
 
-/// Floor: the call and nothing else. What a program costs before it does anything.
+/// The call and nothing else. What a program costs before it does anything.
 #[xdp(frags)]
 fn bench_pass(_context: XdpContext) -> u32 {
     xdp_action::XDP_PASS
@@ -36,60 +33,78 @@ fn bench_wrapper(context: XdpContext) -> u32 {
     restore(context.ctx)
 }
 
-/// Floor: parse, pass.
+/// The wrapper, and the frame's start moved, which the wrapper undoes.
 #[xdp(frags)]
-fn bench_parse(context: XdpContext) -> u32 {
+fn bench_move(context: XdpContext) -> u32 {
     if restore(context.ctx) == xdp_action::XDP_ABORTED {
         return xdp_action::XDP_ABORTED;
     }
-    // Some use of the result, or the compiler would drop most of the parsing: RFC 5737 addresses.
-    const NOBODY: FlowKeyV4 = FlowKeyV4::constant(
-        Be32::new(0xc000_0201),
-        Be32::new(0xc633_6401),
-        (Be16::new(1), Be16::new(1)),
-        ipv4::TCP,
-    );
-    match parse(&Frame::new(context.ctx)) {
-        Some(parsed) if parsed.key == NOBODY => xdp_action::XDP_DROP,
-        _ => xdp_action::XDP_PASS,
+    moved(Frame::new(context.ctx).grow_front(20))
+}
+
+/// The same, and moved back and forth once more: what a move costs is half the difference.
+#[xdp(frags)]
+fn bench_move_thrice(context: XdpContext) -> u32 {
+    if restore(context.ctx) == xdp_action::XDP_ABORTED {
+        return xdp_action::XDP_ABORTED;
     }
+    let mut frame = Frame::new(context.ctx);
+    let there = frame.grow_front(20);
+    let back = there.and_then(|()| frame.shrink_front(20));
+    moved(back.and_then(|()| frame.grow_front(20)))
+}
+
+#[inline(always)]
+fn moved(done: Option<()>) -> u32 {
+    done.map_or(xdp_action::XDP_ABORTED, |()| xdp_action::XDP_TX)
+}
+
+/// Floor: parse, pass.
+#[xdp(frags)]
+fn bench_parse(context: XdpContext) -> u32 {
+    floors::parse::<V4>(&context)
+}
+
+/// The same for IPv6.
+#[xdp(frags)]
+fn bench_parse_v6(context: XdpContext) -> u32 {
+    floors::parse::<V6>(&context)
 }
 
 /// Floor: parse and rewrite to constants, without a single lookup, and send.
 #[xdp(frags)]
 fn bench_rewrite(context: XdpContext) -> u32 {
-    const BECOMES: RewriteV4 = RewriteV4 {
-        source: Be32::new(0x0a00_000a),
-        destination: Be32::new(0x0a00_0002),
-        source_port: Be16::new(40_000),
-        destination_port: Be16::new(8000),
-        ip_delta: 0x1234,
-        transport_delta: 0x5678,
-    };
-    const LINK: Link = Link::new(Addresses::from_words(0x0200_0000_2222_2222, 0x1111_1111), 1);
-    if restore(context.ctx) == xdp_action::XDP_ABORTED {
-        return xdp_action::XDP_ABORTED;
-    }
-    let mut frame = Frame::new(context.ctx);
-    let Some(parsed) = parse(&frame) else {
-        return xdp_action::XDP_PASS;
-    };
-    if parsed.segment.transport == Transport::LaterFragment {
-        return xdp_action::XDP_PASS;
-    }
-    match datapath::rewrite(&mut frame, &parsed, &BECOMES, &LINK) {
-        Some(()) => xdp_action::XDP_TX,
-        None => xdp_action::XDP_DROP,
-    }
+    floors::rewrite::<V4>(&context)
 }
 
-#[inline(always)]
-fn parse(frame: &Frame) -> Option<Parsed<V4>> {
-    let carried = datapath::carried(frame).ok()?;
-    if carried.ethertype != ethernet::IPV4 {
-        return None;
-    }
-    datapath::parse(frame, carried.offset, 0).ok()
+/// The same for IPv6.
+#[xdp(frags)]
+fn bench_rewrite_v6(context: XdpContext) -> u32 {
+    floors::rewrite::<V6>(&context)
+}
+
+/// Floor: parse and encapsulate to constants, without a single lookup, and send.
+#[xdp(frags)]
+fn bench_encap(context: XdpContext) -> u32 {
+    floors::encapsulate::<V4, V4>(&context)
+}
+
+/// The same, IPv4 in IPv6.
+#[xdp(frags)]
+fn bench_encap_4in6(context: XdpContext) -> u32 {
+    floors::encapsulate::<V4, V6>(&context)
+}
+
+/// The same, IPv6 in IPv4.
+#[xdp(frags)]
+fn bench_encap_6in4(context: XdpContext) -> u32 {
+    floors::encapsulate::<V6, V4>(&context)
+}
+
+/// The same, IPv6 in IPv6.
+#[xdp(frags)]
+fn bench_encap_v6(context: XdpContext) -> u32 {
+    floors::encapsulate::<V6, V6>(&context)
 }
 
 /// The product's packet path.
@@ -99,50 +114,6 @@ fn bench_balance(context: XdpContext) -> u32 {
         return xdp_action::XDP_ABORTED;
     }
     balance::balance(&context)
-}
-
-/// The wrapper: puts the original headers back, moved on to the next packet's index, with valid
-/// checksums. `XDP_ABORTED` if there is no trailer, else `XDP_PASS`.
-///
-/// A function of its own, so that the compiler knows as little about the packet behind it as the
-/// product's does: inlined, it would hand values and bounds checks on.
-#[inline(never)]
-fn restore(context: *mut xdp_md) -> u32 {
-    match try_restore(&mut Frame::new(context)) {
-        Some(()) => xdp_action::XDP_PASS,
-        None => xdp_action::XDP_ABORTED,
-    }
-}
-
-/// Fields are written in the pieces in which they are read, or larger: the processor forwards a
-/// store to a load only if the store covers it.
-#[inline(always)]
-fn try_restore(frame: &mut Frame) -> Option<()> {
-    const IP: usize = ethernet::HEADER_LENGTH;
-    const ROUTE: usize = IP + ipv4::ROUTE_OFFSET;
-    const TCP: usize = IP + ipv4::MIN_HEADER_LENGTH;
-    let trailer: Trailer = frame.read(trailer::OFFSET)?;
-    let index = trailer.counter.wrapping_mul(trailer.spread.stride) & trailer.spread.mask;
-    let source = trailer.spread.source(trailer.source, index);
-    let ports = trailer.spread.ports(trailer.ports, index);
-    let delta = Delta::NONE.double_word(trailer.source, source);
-    let ip_checksum = checksum::update(trailer.ip_checksum, delta);
-    let delta = delta
-        .word(trailer.ports.source, ports.source)
-        .word(trailer.ports.destination, ports.destination);
-    let checksum = checksum::update(trailer.checksum, delta);
-
-    frame.write(0, &trailer.addresses)?;
-    let ttl_checksum = u32::from(trailer.ttl_protocol.raw()) | u32::from(ip_checksum.raw()) << 16;
-    frame.write(ROUTE, &ttl_checksum)?;
-    let addresses = u64::from(source.raw()) | u64::from(trailer.destination.raw()) << 32;
-    frame.write(ROUTE + 4, &addresses)?;
-    frame.write(TCP, &ports)?;
-    frame.write(TCP + tcp::CHECKSUM_OFFSET, &checksum)?;
-    frame.write(
-        trailer::OFFSET + core::mem::offset_of!(Trailer, counter),
-        &trailer.counter.wrapping_add(1),
-    )
 }
 
 #[unsafe(link_section = "license")]

@@ -1,8 +1,10 @@
 //! What `./dev bench` needs of a data plane and the product does not.
 
+use abi::control::Settings;
+
 use super::{DataPlane, TestOutcome, load_error, program};
 use crate::EngineError;
-use crate::desired::Desired;
+use crate::desired::Limits;
 use crate::image::Image;
 
 /// What the kernel says about a loaded program.
@@ -17,19 +19,15 @@ pub struct ProgramFacts {
 }
 
 impl DataPlane {
-    /// [`DataPlane::load`] of the programs in `object` in place of the product's:
+    /// [`DataPlane::load`] with these settings, of the programs in `object` in place of the product's:
     /// [`crate::object::BENCH`], or an earlier build of it.
     pub fn load_bench(
         object: &[u8],
-        desired: &Desired,
+        settings: Settings,
+        limits: &Limits,
         image: &Image,
     ) -> Result<Self, EngineError> {
-        Self::load_object(
-            object,
-            crate::settings(desired, false),
-            &desired.limits,
-            image,
-        )
+        Self::load_object(object, settings, limits, image)
     }
 
     /// [`DataPlane::test_run`] of the program `name`.
