@@ -89,6 +89,9 @@ fn walks<F: Messages + Answer, P: Packet, T: Tables + FamilyTables<F>>(
             Err(reason) => return Verdict::of(reason),
         }
     };
+    if walked.then == Then::Done {
+        return walked.verdict;
+    }
     let Ok(ip_offset) = parse::blur(ip_offset, tables.zero(), MAX_IP_OFFSET) else {
         return walked.verdict;
     };

@@ -61,7 +61,10 @@ pub(crate) fn answer<F: Messages + Answer, P: Packet, T: Tables>(
         ..walked.verdict
     };
     let unanswered = verdict(Reason::TooBigUnanswered, 0);
-    let Ok(parsed) = parse::parse::<F, _>(packet, ip_offset, tables.zero()) else {
+    // Asked for at once: otherwise the compiler leaves a pointer to the stack where the verifier
+    // looks for what a function returns.
+    let zero = tables.zero();
+    let Ok(parsed) = parse::parse::<F, _>(packet, ip_offset, || zero) else {
         return unanswered;
     };
     // RFC 1122, section 3.2.2: never about a fragment other than the first, never to an address that

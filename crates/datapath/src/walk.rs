@@ -71,7 +71,7 @@ pub(crate) fn walk<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     ip_offset: usize,
 ) -> Walked {
     let packet = &mut packet.local();
-    let mut parsed = match parse::parse::<F, _>(packet, ip_offset, tables.zero()) {
+    let mut parsed = match parse::parse::<F, _>(packet, ip_offset, || tables.zero()) {
         Ok(parsed) => parsed,
         Err(reason) => return Walked::done(Verdict::of(reason)),
     };

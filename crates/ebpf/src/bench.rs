@@ -3,6 +3,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod balance;
 mod floors;

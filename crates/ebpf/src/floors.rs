@@ -100,7 +100,7 @@ fn next<F: Header>(context: &XdpContext) -> Option<(Frame, Parsed<F>)> {
     if carried.ethertype != F::ETHERTYPE {
         return None;
     }
-    let parsed = datapath::parse(&frame, carried.offset, 0).ok()?;
+    let parsed = datapath::parse(&frame, carried.offset, || 0).ok()?;
     Some((frame, parsed))
 }
 

@@ -1,5 +1,7 @@
 //! The maps as `datapath` wants them.
 
+use core::arch::asm;
+
 use abi::backend::Backend;
 use abi::control::Settings;
 use abi::counters::BackendCounters;
@@ -28,29 +30,23 @@ const EEXIST: i32 = 17;
 /// All maps.
 pub(crate) struct KernelTables;
 
-/// Reads one field of [`maps::SETTINGS`], as a load that the compiler may not replace by the
-/// value it saw at compile time.
-macro_rules! setting {
-    ($field:ident) => {
-        // SAFETY: a valid, aligned address of a static.
-        unsafe { (&raw const maps::SETTINGS.$field).read_volatile() }
-    };
+/// Where the settings are, which the compiler may not replace by the values it saw at compile time.
+/// Loads through it are ordinary ones: what nobody asks for is not loaded.
+#[inline(always)]
+fn settings() -> &'static Settings {
+    let mut address = &raw const maps::SETTINGS;
+    // SAFETY: does nothing.
+    unsafe {
+        asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags));
+    }
+    // SAFETY: the address of a static, still.
+    unsafe { &*address }
 }
 
 impl Tables for KernelTables {
     #[inline(always)]
     fn settings(&self) -> Settings {
-        Settings {
-            flow_seed: setting!(flow_seed),
-            report: setting!(report),
-            any_port: setting!(any_port),
-            first_port: setting!(first_port),
-            port_count: setting!(port_count),
-            features: setting!(features),
-            outer_ttl: setting!(outer_ttl),
-            exceptions_per_window: setting!(exceptions_per_window),
-            icmp_errors_per_window: setting!(icmp_errors_per_window),
-        }
+        *settings()
     }
 
     #[inline(always)]

@@ -104,7 +104,7 @@ pub(crate) fn walk<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     let packet = &mut packet.local();
     let for_host = Verdict::of(Reason::IcmpForHost);
     let zero = tables.zero();
-    let Ok(mut parsed) = parse::parse::<F, _>(packet, ip_offset, zero) else {
+    let Ok(mut parsed) = parse::parse::<F, _>(packet, ip_offset, || zero) else {
         return for_host;
     };
     let Ok(transport_offset) = parse::blur(parsed.transport_offset, zero, MAX_OFFSET) else {

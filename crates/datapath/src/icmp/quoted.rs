@@ -42,7 +42,7 @@ pub(super) fn read<F: Header, P: Packet>(
     zero: usize,
 ) -> Option<Quoted<F>> {
     let ip_offset = parsed.transport_offset + icmp::HEADER_LENGTH;
-    let header: HeaderFacts<F> = F::parse_quoted(packet, ip_offset, zero).ok()?;
+    let header: HeaderFacts<F> = F::parse_quoted(packet, ip_offset, || zero).ok()?;
     let is_flow = header.protocol == ipv4::TCP || header.protocol == ipv4::UDP;
     if !is_flow || header.is_later_fragment {
         return None;

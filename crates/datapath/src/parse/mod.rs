@@ -101,7 +101,7 @@ pub trait Header: Family {
     fn parse<P: Packet>(
         packet: &P,
         offset: usize,
-        zero: usize,
+        zero: impl Fn() -> usize,
     ) -> Result<HeaderFacts<Self>, Reason>;
 
     /// The header of a packet that an ICMP error quotes: the same, but the packet may be cut
@@ -109,7 +109,7 @@ pub trait Header: Family {
     fn parse_quoted<P: Packet>(
         packet: &P,
         offset: usize,
-        zero: usize,
+        zero: impl Fn() -> usize,
     ) -> Result<HeaderFacts<Self>, Reason>;
 
     /// Writes addresses and one hop less. `delta`: what the addresses do to a checksum.
@@ -152,12 +152,12 @@ pub(crate) fn blur(offset: usize, zero: usize, limit: usize) -> Result<usize, Re
 }
 
 /// Reads the headers from `ip_offset` on into a [`Parsed`], or says why the packet is none of
-/// ours. `zero`: [`crate::Tables::zero`].
+/// ours. `zero`: [`crate::Tables::zero`], asked for where it is needed.
 #[inline(always)]
 pub fn parse<F: Header, P: Packet>(
     packet: &P,
     ip_offset: usize,
-    zero: usize,
+    zero: impl Fn() -> usize,
 ) -> Result<Parsed<F>, Reason> {
     let ethernet = packet.read(0).ok_or(Reason::Truncated)?;
     let header = F::parse(packet, ip_offset, zero)?;

@@ -19,7 +19,7 @@ impl Header for V4 {
     fn parse<P: Packet>(
         packet: &P,
         offset: usize,
-        zero: usize,
+        zero: impl Fn() -> usize,
     ) -> Result<HeaderFacts<Self>, Reason> {
         let header = Self::parse_quoted(packet, offset, zero)?;
         if !packet.is_at_least(offset + header.ip.length as usize) {
@@ -32,7 +32,7 @@ impl Header for V4 {
     fn parse_quoted<P: Packet>(
         packet: &P,
         offset: usize,
-        _zero: usize,
+        _zero: impl Fn() -> usize,
     ) -> Result<HeaderFacts<Self>, Reason> {
         let ipv4: Ipv4 = packet.read(offset).ok_or(Reason::Truncated)?;
         let header_length = ipv4.header_length();

@@ -19,7 +19,7 @@ impl Header for V6 {
     fn parse<P: Packet>(
         packet: &P,
         offset: usize,
-        zero: usize,
+        zero: impl Fn() -> usize,
     ) -> Result<HeaderFacts<Self>, Reason> {
         let (ipv6, facts) = fixed(packet, offset)?;
         if !packet.is_at_least(offset + facts.ip.length as usize) {
@@ -32,7 +32,7 @@ impl Header for V6 {
     fn parse_quoted<P: Packet>(
         packet: &P,
         offset: usize,
-        zero: usize,
+        zero: impl Fn() -> usize,
     ) -> Result<HeaderFacts<Self>, Reason> {
         let (ipv6, facts) = fixed(packet, offset)?;
         extensions(packet, &ipv6, facts, zero)
@@ -89,7 +89,7 @@ fn extensions<P: Packet>(
     packet: &P,
     ipv6: &Ipv6,
     facts: HeaderFacts<V6>,
-    zero: usize,
+    zero: impl Fn() -> usize,
 ) -> Result<HeaderFacts<V6>, Reason> {
     let mut facts = facts;
     facts.protocol = ipv6.next_header;
@@ -105,7 +105,7 @@ fn extensions<P: Packet>(
             return Err(Reason::Truncated);
         }
         facts.transport_length -= length;
-        facts.transport_offset = blur(facts.transport_offset + length, zero, MAX_OFFSET)?;
+        facts.transport_offset = blur(facts.transport_offset + length, zero(), MAX_OFFSET)?;
     }
     if !facts.is_later_fragment && is_extension(facts.protocol) {
         return Err(Reason::TooManyExtensions);
