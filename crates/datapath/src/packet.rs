@@ -39,6 +39,9 @@ pub trait Packet {
     /// Index of the interface it came in by.
     fn ingress_interface(&self) -> u32;
 
+    /// The MTU of an interface, if IP packets of `length` bytes are larger.
+    fn too_big_for(&self, interface: u32, length: u32) -> Option<u32>;
+
     /// Makes room for `bytes` in front of the frame. What they contain is not defined.
     fn grow_front(&mut self, bytes: usize) -> Option<()>;
 

@@ -5,7 +5,7 @@ use core::ptr;
 use abi::family::Family;
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{
-    bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+    bpf_check_mtu, bpf_csum_diff, bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
 };
 use datapath::{Packet, RouteQuery, Way};
 use wire::checksum::Sum;
@@ -15,6 +15,9 @@ use crate::route;
 
 /// What `bpf_csum_diff` takes at once.
 const LONGEST_SUM: usize = 512;
+
+/// `BPF_MTU_CHK_RET_FRAG_NEEDED`.
+const FRAGMENTATION_NEEDED: i64 = 1;
 
 /// Start and end of the frame's first buffer, read once.
 pub(crate) struct Frame {
@@ -137,6 +140,15 @@ impl Packet for Frame {
     fn ingress_interface(&self) -> u32 {
         // SAFETY: the context is the one the kernel called us with.
         unsafe { (*self.context).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn too_big_for(&self, interface: u32, length: u32) -> Option<u32> {
+        let mut mtu = length;
+        // SAFETY: the context is the one the kernel called us with; the helper reads the length
+        // from the variable and leaves the MTU there.
+        let answer = unsafe { bpf_check_mtu(self.context.cast(), interface, &raw mut mtu, 0, 0) };
+        (answer == FRAGMENTATION_NEEDED).then_some(mtu)
     }
 
     #[inline(always)]

@@ -17,6 +17,10 @@ pub enum Checksum {
 /// Of one IP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksums {
+    /// What is behind the IP headers: an IP protocol number.
+    pub protocol: Option<u8>,
+    /// Part of a packet in fragments.
+    pub is_fragment: bool,
     /// Of the IPv4 header.
     pub ipv4: Checksum,
     /// Of TCP, UDP or ICMP.
@@ -27,6 +31,8 @@ pub struct Checksums {
 
 impl Checksums {
     const UNKNOWN: Self = Self {
+        protocol: None,
+        is_fragment: false,
         ipv4: Checksum::Unknown,
         transport: Checksum::Unknown,
         inner: None,
@@ -57,6 +63,8 @@ struct Layer<'f> {
     is_whole: bool,
     /// The payload starts with the transport header.
     is_first: bool,
+    /// A fragment, the first or another.
+    is_fragment: bool,
 }
 
 /// Looks at a frame's checksums.
@@ -97,6 +105,8 @@ fn check_layer(packet: &[u8], depth: usize) -> Option<Checksums> {
         depth => inner_packet(&layer).and_then(|inner| check_layer(inner, depth - 1)),
     };
     Some(Checksums {
+        protocol: Some(layer.protocol),
+        is_fragment: layer.is_fragment,
         ipv4: layer.ipv4,
         transport,
         inner: inner.map(Box::new),
@@ -115,6 +125,7 @@ fn ipv4_layer(packet: &[u8]) -> Option<Layer<'_>> {
         payload: rest.get(..length).unwrap_or(rest),
         is_whole: rest.len() >= length && fragment & 0x3fff == 0,
         is_first: fragment & 0x1fff == 0,
+        is_fragment: fragment & 0x3fff != 0,
     })
 }
 
@@ -129,6 +140,7 @@ fn ipv6_layer(packet: &[u8]) -> Option<Layer<'_>> {
         payload: rest.get(..length).unwrap_or(rest),
         is_whole: rest.len() >= length,
         is_first: true,
+        is_fragment: false,
     };
     while layer.is_first {
         let extension = layer.payload;
@@ -141,7 +153,8 @@ fn ipv6_layer(packet: &[u8]) -> Option<Layer<'_>> {
             }
             44 => {
                 let fragment = word(extension, 2)?;
-                layer.is_whole &= fragment & 0xfff9 == 0;
+                layer.is_fragment |= fragment & 0xfff9 != 0;
+                layer.is_whole &= !layer.is_fragment;
                 layer.is_first = fragment & 0xfff8 == 0;
                 8
             }

@@ -67,6 +67,11 @@ impl Packet for Frame {
         self.ingress_interface
     }
 
+    /// As in the kernel's test runs, where frames come and go by the loopback.
+    fn too_big_for(&self, _interface: u32, _length: u32) -> Option<u32> {
+        None
+    }
+
     fn grow_front(&mut self, bytes: usize) -> Option<()> {
         if bytes > HEADROOM {
             return None;
@@ -135,6 +140,10 @@ impl Packet for &mut Frame {
 
     fn ingress_interface(&self) -> u32 {
         (**self).ingress_interface()
+    }
+
+    fn too_big_for(&self, interface: u32, length: u32) -> Option<u32> {
+        (**self).too_big_for(interface, length)
     }
 
     fn grow_front(&mut self, bytes: usize) -> Option<()> {

@@ -195,8 +195,13 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
         protocol: F::ICMP,
         traffic_class: parsed.ip.traffic_class as u8,
     });
-    let Way::Link(link) = way else {
-        return Some(Verdict::of_service(Reason::NextHopUnknown, index));
+    let (parsed, link, reason) = match way {
+        Way::Link(link) => (*parsed, link, Reason::IcmpReplied),
+        Way::Host => {
+            let (parsed, link) = stateless::to_host(parsed);
+            (parsed, link, Reason::RepliedByHost)
+        }
+        Way::TooBig(_) => return Some(Verdict::of_service(Reason::NextHopUnknown, index)),
     };
     let rewritten = Rewritten {
         source: address,
@@ -211,8 +216,8 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
         },
         link,
     };
-    let verdict = Verdict::of_service(Reason::IcmpReplied, index);
-    Some(send(packet, parsed, icmp, quoted, &rewritten, verdict))
+    let verdict = Verdict::of_service(reason, index);
+    Some(send(packet, &parsed, icmp, quoted, &rewritten, verdict))
 }
 
 /// Writes everything, one hop further.

@@ -1,6 +1,6 @@
 //! Packets of flows that are in a table, in both directions.
 
-use abi::backend::{ALIVE, Link, RESOLVED};
+use abi::backend::{ALIVE, Link, RESOLVED, TAKES_NEW};
 use abi::family::Family;
 use abi::flow::{ANSWERED, FIN_SEEN, FORWARD, Flow as _, FlowKey as _, FlowState, RST_SEEN};
 use abi::reason::Reason;
@@ -17,6 +17,10 @@ use crate::{FamilyTables, FlowTable, Packet, Parsed, Segment, Tables, Transport,
 /// itself insists on an exact match (RFC 5961, section 3.2), but its acknowledgment may not have
 /// come by yet. A blind attacker hits this window once in 4,096 tries for each 4-tuple.
 const RESET_WINDOW: u32 = 1 << 20;
+
+/// Bytes of an IP packet that every IPv6 link carries (RFC 8200, section 5): links that carry less
+/// are not looked for.
+const FITS_EVERY_LINK: u32 = 1280;
 
 /// What a packet needs of its flow's entry, copied out at once.
 #[derive(Clone, Copy)]
@@ -61,9 +65,7 @@ pub(super) fn forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
         }
         to_backend(packet, tables, parsed, table, &flow, orphaned)
     } else {
-        Some(Walked::done(to_client(
-            packet, tables, parsed, table, &flow,
-        )))
+        Some(to_client(packet, tables, parsed, table, &flow))
     }
 }
 
@@ -155,7 +157,8 @@ fn see_backend_tcp(entry: &mut FlowState, segment: &Segment) {
     }
 }
 
-/// Client to backend. `None` if the backend died: the flow is forgotten.
+/// Client to backend. `None` if the backend died or takes no new flows and this is one: the flow
+/// is forgotten.
 #[inline(always)]
 fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
@@ -178,7 +181,10 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     let Some(backend) = tables.backend(flow.backend) else {
         return done(Reason::Inconsistent);
     };
-    if backend.flags & ALIVE == 0 {
+    // Dead, or the client opens a closed connection again and the backend takes no new ones.
+    if backend.flags & ALIVE == 0
+        || backend.flags & TAKES_NEW == 0 && is_opened_again(tables, parsed, table, flow)
+    {
         tables.remove_flow(table, &parsed.key);
         tables.remove_flow(table, &parsed.key.opposite(&flow.becomes));
         *orphaned = true;
@@ -212,6 +218,23 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     }))
 }
 
+/// Whether a SYN comes after the end of its flow: the client had closed its side, or the backend
+/// had reset it. Another SYN of a flow that is not over is a repetition.
+#[inline(always)]
+fn is_opened_again<F: Family, T: FamilyTables<F>>(
+    tables: &T,
+    parsed: &Parsed<F>,
+    table: FlowTable,
+    flow: &Known<F>,
+) -> bool {
+    if !parsed.segment.is_opening() {
+        return false;
+    }
+    let key = parsed.key.opposite(&flow.becomes);
+    let is_reset = |entry: &mut F::Flow| entry.state_mut().seen & RST_SEEN != 0;
+    flow.seen & FIN_SEEN != 0 || tables.flow(table, &key, is_reset) == Some(true)
+}
+
 /// Backend to client.
 #[inline(always)]
 fn to_client<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
@@ -220,10 +243,18 @@ fn to_client<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     parsed: &Parsed<F>,
     table: FlowTable,
     flow: &Known<F>,
-) -> Verdict {
+) -> Walked {
     let verdict = |reason| Verdict::of_backend(reason, flow.service, flow.backend);
     if parsed.ip.ttl <= 1 {
-        return verdict(Reason::TtlExceeded);
+        return Walked::done(verdict(Reason::TtlExceeded));
+    }
+    // What came in by an interface fits it, and nobody has to look.
+    let way_out = flow.client.interface();
+    if parsed.ip.length > FITS_EVERY_LINK
+        && way_out != packet.ingress_interface()
+        && let Some(mtu) = packet.too_big_for(way_out, parsed.ip.length)
+    {
+        return Walked::too_big(verdict(Reason::TooBig), mtu);
     }
     if table == FlowTable::HalfOpen {
         if parsed.segment.transport == Transport::Udp {
@@ -235,13 +266,13 @@ fn to_client<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
         }
     }
     if rewrite(packet, parsed, &flow.becomes, &flow.client).is_none() {
-        return verdict(Reason::Inconsistent);
+        return Walked::done(verdict(Reason::Inconsistent));
     }
     tables.count_replied(flow.backend, ip_bytes(parsed));
-    Verdict {
-        interface: flow.client.interface(),
+    Walked::done(Verdict {
+        interface: way_out,
         ..verdict(Reason::Replied)
-    }
+    })
 }
 
 /// An ACK without SYN. UDP flows are promoted by the backend's answer, or by what the client sends

@@ -168,15 +168,21 @@ fn by_host<F: Header, P: Packet>(
     becomes: &Becomes<F>,
     index: u32,
 ) -> Verdict {
-    // One hop more than it came with, because writing the route takes one and the stack another.
-    let mut parsed = *parsed;
-    parsed.ip.ttl += 1;
-    let link = Link::new(parsed.ethernet, 0);
-    let undo = Delta::NONE.word(Be16::new(0), Be16::new(0x0100));
-    parsed.ip.checksum = checksum::update(parsed.ip.checksum, undo);
+    let (parsed, link) = to_host(parsed);
     let reason = match rewrite(packet, &parsed, becomes, &link) {
         Some(()) => Reason::RepliedByHost,
         None => Reason::Inconsistent,
     };
     Verdict::of_service(reason, index)
+}
+
+/// What to write for the host's stack to see: one hop more than the packet came with, because
+/// writing the route takes one and the stack another, and the frame's own addresses.
+#[inline(always)]
+pub(crate) fn to_host<F: Family>(parsed: &Parsed<F>) -> (Parsed<F>, Link) {
+    let mut more = *parsed;
+    more.ip.ttl += 1;
+    let hop = Delta::NONE.word(Be16::new(0), Be16::new(0x0100));
+    more.ip.checksum = checksum::update(parsed.ip.checksum, hop);
+    (more, Link::new(parsed.ethernet, 0))
 }

@@ -3,7 +3,7 @@
 mod dnat;
 mod tunnel;
 
-pub(crate) use dnat::{mapped_address, reply, rewrite, service_address, transport};
+pub(crate) use dnat::{mapped_address, reply, rewrite, service_address, to_host, transport};
 pub(crate) use tunnel::{encapsulate, overhead};
 
 use abi::backend::Backend;

@@ -116,7 +116,8 @@ impl Sizes {
         let backends = (image.backends.len() * 2).next_power_of_two();
         let (v4, v6) = (image.directory.log2, image.directory_v6.log2);
         Self {
-            slots: (image.slots.len() / 2 * 3).max(MIN_SLOTS),
+            // Once more, so that a reload may replace every service: old rings stay for a while.
+            slots: (image.slots.len() * 2).max(MIN_SLOTS),
             backends: backends.max(MIN_BACKENDS) as u32,
             v4: FamilySizes::of(v4, limits, features, feature::IPV4),
             v6: FamilySizes::of(v6, limits, features, feature::IPV6),
