@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use lab::{Host, HostProcess, Interrupt};
 use pcap_file::pcap::PcapReader;
-use testkit::checksums::{self, Checksum};
-use testkit::endpoints::Endpoints;
+use testkit::checksums::{self, Checksum, Checksums};
+use wire::ipv4::{ICMP, TCP, UDP};
+use wire::ipv6::ICMP as ICMP_V6;
 
 use super::folder::Folder;
 use super::wait::PATIENCE;
@@ -63,7 +64,7 @@ impl Capture {
     }
 }
 
-/// What the checksums of frames are.
+/// What the checksums of frames are. A packet in a tunnel counts as what it carries.
 #[derive(Debug, Default)]
 pub struct Verified {
     /// TCP segments, all checksums right.
@@ -72,7 +73,13 @@ pub struct Verified {
     pub udp: usize,
     /// UDP datagrams that carry none, IPv4 header right.
     pub without: usize,
-    /// Everything that is not IPv4.
+    /// Fragments, whose transport's checksum is about more than they carry.
+    pub fragments: usize,
+    /// ICMP and ICMPv6, all checksums right.
+    pub icmp: usize,
+    /// Packets of these that are in a tunnel.
+    pub tunnelled: usize,
+    /// Everything else.
     pub other: usize,
     /// Wrong ones, and those that could not be checked, by what is wrong with how many.
     pub wrong: BTreeMap<String, usize>,
@@ -84,20 +91,36 @@ pub fn verify<'f>(frames: impl IntoIterator<Item = &'f Vec<u8>>) -> Verified {
     let mut verified = Verified::default();
     for frame in frames {
         let found = checksums::check(frame);
-        let protocol = Endpoints::of(frame).map(|endpoints| endpoints.protocol);
-        let count = match (protocol, found.ipv4, found.transport) {
-            (_, Checksum::Unknown, _) => &mut verified.other,
-            (Some(wire::ipv4::TCP), Checksum::Valid, Checksum::Valid) => &mut verified.tcp,
-            (Some(wire::ipv4::UDP), Checksum::Valid, Checksum::Valid) => &mut verified.udp,
-            (Some(wire::ipv4::UDP), Checksum::Valid, Checksum::Absent) => &mut verified.without,
-            _ => verified
-                .wrong
-                .entry(format!("{:?} {found:?}", Endpoints::of(frame)))
-                .or_default(),
+        let carried = innermost(&found);
+        let is_unknown = carried.transport == Checksum::Unknown;
+        let count = match carried.protocol {
+            _ if !found.are_fine() => wrong(&mut verified, &found),
+            _ if carried.is_fragment => &mut verified.fragments,
+            Some(TCP | UDP | ICMP | ICMP_V6) if is_unknown => wrong(&mut verified, &found),
+            Some(TCP) => &mut verified.tcp,
+            Some(UDP) if carried.transport == Checksum::Absent => &mut verified.without,
+            Some(UDP) => &mut verified.udp,
+            Some(ICMP | ICMP_V6) => &mut verified.icmp,
+            _ => &mut verified.other,
         };
         *count += 1;
+        verified.tunnelled += usize::from(!std::ptr::eq(carried, &found));
     }
     verified
+}
+
+fn wrong<'v>(verified: &'v mut Verified, found: &Checksums) -> &'v mut usize {
+    verified.wrong.entry(format!("{found:?}")).or_default()
+}
+
+/// What is in the tunnel, or the packet itself; not what an ICMP error quotes.
+fn innermost(found: &Checksums) -> &Checksums {
+    match (&found.inner, found.protocol) {
+        (Some(inner), Some(protocol)) if protocol != ICMP && protocol != ICMP_V6 => {
+            innermost(inner)
+        }
+        _ => found,
+    }
 }
 
 #[cfg(test)]

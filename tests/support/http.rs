@@ -2,11 +2,11 @@
 //! address and port the server sees. Everything blocks, in the caller's network namespace.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
-use std::net::{SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 
 use super::wait::PATIENCE;
@@ -29,16 +29,16 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is refused, or nobody answers in time.
-    pub fn open(from: SocketAddrV4, to: SocketAddrV4) -> Result<Self> {
-        let socket = socket(
-            AddressFamily::Inet,
-            SockType::Stream,
-            SockFlag::SOCK_CLOEXEC,
-            None,
-        )?;
+    pub fn open(from: impl Into<SocketAddr>, to: impl Into<SocketAddr>) -> Result<Self> {
+        let (from, to) = (from.into(), to.into());
+        let family = match from {
+            SocketAddr::V4(_) => AddressFamily::Inet,
+            SocketAddr::V6(_) => AddressFamily::Inet6,
+        };
+        let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-        bind(socket.as_raw_fd(), &SockaddrIn::from(from))?;
-        connect(socket.as_raw_fd(), &SockaddrIn::from(to))?;
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self(BufReader::new(stream)))

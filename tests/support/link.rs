@@ -1,5 +1,6 @@
 //! Interfaces of a lab's hosts as `ip` shows and changes them.
 
+use std::net::IpAddr;
 use std::process::Command;
 
 use lab::Host;
@@ -18,6 +19,18 @@ pub fn ip(host: &Host, arguments: &str) -> String {
     let finished = finish(&command);
     assert_eq!(finished.code, Some(0), "{command:?}: {}", finished.stderr);
     finished.stdout
+}
+
+/// The path MTU that a host has learnt, or been told, for packets to an address.
+///
+/// # Panics
+/// There is no way to it.
+#[must_use]
+pub fn path_mtu(host: &Host, destination: IpAddr) -> Option<u32> {
+    let route = ip(host, &format!("route get {destination}"));
+    let mut words = route.split_whitespace();
+    words.find(|word| *word == "mtu")?;
+    words.next()?.parse().ok()
 }
 
 /// Ids of the XDP programs on an interface.

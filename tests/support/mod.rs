@@ -3,6 +3,8 @@
 //! - `binary`: the program under test, and commands run to their end.
 //! - `capture`: captures by tcpdump, and their checksums.
 //! - `packet_socket`: frames that no protocol stack would send.
+//! - `service`: services as the configuration file has them.
+//! - `ask`: clients that ask a service and get every answer.
 //! - `scene`: a lab with servers and a load balancer in it.
 //! - `http`: a client that learns whom the server sees.
 //! - `link`: interfaces as `ip` sees them.
@@ -10,6 +12,7 @@
 //! - `flood`: SYNs from addresses that are not the sender's.
 //! - `folder`: a directory that goes with its guard.
 
+mod ask;
 mod binary;
 mod capture;
 mod flood;
@@ -18,14 +21,17 @@ mod http;
 mod link;
 mod packet_socket;
 mod scene;
+mod service;
 mod wait;
 
+pub use ask::{datagrams, requests, transfer};
 pub use binary::{Finished, evenkeel, finish};
 pub use capture::{Capture, Verified, verify};
 pub use flood::SynFlood;
 pub use folder::Folder;
 pub use http::{Answer, Connection};
-pub use link::{ip, xdp_programs};
+pub use link::{ip, path_mtu, xdp_programs};
 pub use packet_socket::PacketSocket;
 pub use scene::{PORT, Scene, dropped, reason, tag};
+pub use service::{Family, Service};
 pub use wait::{PATIENCE, eventually};

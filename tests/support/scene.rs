@@ -1,5 +1,6 @@
 //! A lab with servers and a load balancer in it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -7,12 +8,13 @@ use abi::reason::{Action, Reason};
 use control::instance::socket_path;
 use control::status::Status;
 use lab::fetch::Target;
-use lab::topology::Role;
+use lab::topology::{L2DSR, ROUTED, Role, TUNNEL, everywhere};
 use lab::{Blueprint, Host, HostProcess, Lab, SWITCH, Topology, port_name};
 
 use super::binary::{Finished, evenkeel, finish};
 use super::folder::Folder;
 use super::link::xdp_programs;
+use super::service::{Family, Service};
 use super::wait::PATIENCE;
 
 /// Port of services and servers.
@@ -23,7 +25,8 @@ pub const PORT: u16 = 8000;
 pub struct Scene {
     // In the order of their end.
     balancer: Option<HostProcess>,
-    servers: Vec<HostProcess>,
+    decapsulators: Vec<HostProcess>,
+    servers: BTreeMap<String, HostProcess>,
     lab: Lab,
     folder: Folder,
 }
@@ -78,7 +81,8 @@ impl Scene {
             .unwrap_or_else(|error| panic!("{error}"));
         let mut scene = Self {
             balancer: None,
-            servers: Vec::new(),
+            decapsulators: Vec::new(),
+            servers: BTreeMap::new(),
             folder: Folder::new(&lab.id().to_string()),
             lab,
         };
@@ -88,20 +92,105 @@ impl Scene {
         scene
     }
 
-    /// Starts a server on a host.
+    /// The lab that fits a mode, with the services of [`Self::services`] at [`PORT`].
+    ///
+    /// # Panics
+    /// It does not come up.
+    #[must_use]
+    pub fn in_mode(mode: &'static str, test: &str) -> Self {
+        Self::in_mode_with(mode, test, |blueprint| blueprint)
+    }
+
+    /// The same with other settings.
+    ///
+    /// # Panics
+    /// It does not come up.
+    #[must_use]
+    pub fn in_mode_with(
+        mode: &'static str,
+        test: &str,
+        settings: impl FnOnce(Blueprint) -> Blueprint,
+    ) -> Self {
+        let topology = match mode {
+            "nat" | "dnat" => &ROUTED,
+            "l2-dsr" => &L2DSR,
+            _ => &TUNNEL,
+        };
+        let tag = tag(&format!("{test}{}", mode.replace('-', "")));
+        let blueprint = Blueprint::new(topology, Some(&tag)).expect("a name for the lab");
+        let mut scene = Self::of(settings(blueprint));
+        if matches!(mode, "ipip" | "gue") {
+            scene.decapsulate();
+        }
+        scene.balance(&scene.services(mode, PORT));
+        scene
+    }
+
+    /// Starts a server on a host, by the host's name.
     ///
     /// # Panics
     /// It does not get ready.
     pub fn serve(&mut self, host: &str, port: u16) {
+        self.serve_as(host, host, port);
+    }
+
+    /// Starts a server of this name on all addresses of a host, VIPs included.
+    ///
+    /// # Panics
+    /// It does not get ready, or there is one of this name and port.
+    pub fn serve_as(&mut self, name: &str, host: &str, port: u16) {
+        let has_ipv6 = self.lab.id().topology().vip6.is_some();
         let host = self.host(host);
-        let listen = SocketAddr::new(host.address().expect("an address"), port).to_string();
-        let arguments = ["lab", "serve", "--name", host.name(), "--listen", &listen];
-        let server = host.spawn(evenkeel(), &arguments);
+        let mut command = host.command(evenkeel());
+        command.args(["lab", "serve", "--name", name]);
+        for address in everywhere(port) {
+            if address.is_ipv4() || has_ipv6 {
+                command.args(["--listen", &address.to_string()]);
+            }
+        }
+        let server = HostProcess::spawn(host.name(), command);
         let mut server = server.unwrap_or_else(|error| panic!("{error}"));
         if let Err(error) = server.wait_ready(PATIENCE) {
             panic!("{error}");
         }
-        self.servers.push(server);
+        let before = self.servers.insert(format!("{name}:{port}"), server);
+        assert!(before.is_none(), "{name} serves {port} already");
+    }
+
+    /// Kills the server of this name and port.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn kill_server(&mut self, name: &str, port: u16) {
+        let server = self.servers.remove(&format!("{name}:{port}"));
+        let mut server = server.unwrap_or_else(|| panic!("{name} does not serve {port}"));
+        server.kill().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts `evenkeel decap` on every backend, for the VIPs and from the load balancer only.
+    ///
+    /// # Panics
+    /// One does not get ready.
+    pub fn decapsulate(&mut self) {
+        let mut words = vec!["decap".to_owned(), "eth0".to_owned()];
+        for vip in self.lab.id().topology().vips() {
+            words.extend(["--vip".to_owned(), vip.to_string()]);
+        }
+        let balancer = self.balancer_host();
+        for address in [balancer.address(), balancer.address6()]
+            .into_iter()
+            .flatten()
+        {
+            words.extend(["--from".to_owned(), address.to_string()]);
+        }
+        for backend in self.lab.id().topology().with_role(Role::Backend) {
+            let process = self.host(backend.name).spawn(evenkeel(), &words);
+            let mut process = process.unwrap_or_else(|error| panic!("{error}"));
+            if let Err(error) = process.wait_ready(PATIENCE) {
+                panic!("{error}");
+            }
+            self.decapsulators.push(process);
+        }
     }
 
     /// A host by name.
@@ -153,6 +242,44 @@ impl Scene {
         SocketAddrV4::new(self.lab.id().topology().vip, PORT)
     }
 
+    /// The service's address in one family.
+    ///
+    /// # Panics
+    /// The lab has no IPv6.
+    #[must_use]
+    pub fn vip_of(&self, family: Family) -> IpAddr {
+        let mut vips = self.lab.id().topology().vips();
+        vips.find(|vip| family.has(*vip)).expect("a lab with IPv6")
+    }
+
+    /// The backends' addresses, in the order of the topology.
+    #[must_use]
+    pub fn backends(&self, family: Family) -> Vec<IpAddr> {
+        let backends = self.lab.id().topology().with_role(Role::Backend);
+        let addresses = backends.flat_map(lab::topology::HostSpec::addresses);
+        addresses.filter(|address| family.has(*address)).collect()
+    }
+
+    /// A service of this mode for each family and protocol, at this port, with all backends.
+    #[must_use]
+    pub fn services(&self, mode: &'static str, port: u16) -> Vec<Service> {
+        let both = Family::BOTH.map(|family| {
+            let service = SocketAddr::new(self.vip_of(family), port);
+            Service::both(service, mode, &self.backends(family))
+        });
+        both.concat()
+    }
+
+    /// The lab's first client.
+    ///
+    /// # Panics
+    /// It has none.
+    #[must_use]
+    pub fn client(&self) -> Host {
+        let mut clients = self.lab.id().topology().with_role(Role::Client);
+        self.host(clients.next().expect("a client").name)
+    }
+
     /// Where `fetch` reaches it.
     #[must_use]
     pub fn target(&self) -> Target {
@@ -190,6 +317,32 @@ impl Scene {
     pub fn run_config(&mut self, text: &str, mode: &str) -> &mut HostProcess {
         let path = self.folder.write("config.toml", text);
         self.run(&format!("--config {} --xdp {mode}", path.display()))
+    }
+
+    /// Starts `evenkeel run` on all interfaces of the load balancer, with these services.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    pub fn balance(&mut self, services: &[Service]) -> &mut HostProcess {
+        let text = self.config(services);
+        self.run_config(&text, "auto")
+    }
+
+    /// Gives the running load balancer other services by `evenkeel reload`.
+    ///
+    /// # Panics
+    /// It refuses them.
+    pub fn reload(&self, services: &[Service]) {
+        let _same_path = self.folder.write("config.toml", self.config(services));
+        let Finished { code, stderr, .. } = self.command("reload");
+        assert_eq!(code, Some(0), "{stderr}");
+    }
+
+    fn config(&self, services: &[Service]) -> String {
+        let host = self.balancer_host();
+        let interfaces: Vec<_> = host.interfaces().iter().map(|i| i.name).collect();
+        let services: Vec<_> = services.iter().map(Service::to_string).collect();
+        format!("interfaces = {interfaces:?}\n{}", services.concat())
     }
 
     /// The running load balancer.
