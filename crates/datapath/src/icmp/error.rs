@@ -197,6 +197,9 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     });
     let (parsed, link, reason) = match way {
         Way::Link(link) => (*parsed, link, Reason::IcmpReplied),
+        Way::Host if parsed.ip.ttl <= 1 => {
+            return Some(Verdict::of_service(Reason::TtlExceeded, index));
+        }
         Way::Host => {
             let (parsed, link) = stateless::to_host(parsed);
             (parsed, link, Reason::RepliedByHost)

@@ -181,10 +181,9 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     let Some(backend) = tables.backend(flow.backend) else {
         return done(Reason::Inconsistent);
     };
-    // Dead, or the client opens a closed connection again and the backend takes no new ones.
-    if backend.flags & ALIVE == 0
-        || backend.flags & TAKES_NEW == 0 && is_opened_again(tables, parsed, table, flow)
-    {
+    // A SYN behind the end of a connection is a new one; before, it is the first one repeated.
+    let is_new = parsed.segment.is_opening() && flow.seen & FIN_SEEN != 0;
+    if backend.flags & ALIVE == 0 || is_new && backend.flags & TAKES_NEW == 0 {
         tables.remove_flow(table, &parsed.key);
         tables.remove_flow(table, &parsed.key.opposite(&flow.becomes));
         *orphaned = true;
@@ -216,23 +215,6 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
         interface: backend.link.interface(),
         ..verdict(reason)
     }))
-}
-
-/// Whether a SYN comes after the end of its flow: the client had closed its side, or the backend
-/// had reset it. Another SYN of a flow that is not over is a repetition.
-#[inline(always)]
-fn is_opened_again<F: Family, T: FamilyTables<F>>(
-    tables: &T,
-    parsed: &Parsed<F>,
-    table: FlowTable,
-    flow: &Known<F>,
-) -> bool {
-    if !parsed.segment.is_opening() {
-        return false;
-    }
-    let key = parsed.key.opposite(&flow.becomes);
-    let is_reset = |entry: &mut F::Flow| entry.state_mut().seen & RST_SEEN != 0;
-    flow.seen & FIN_SEEN != 0 || tables.flow(table, &key, is_reset) == Some(true)
 }
 
 /// Backend to client.

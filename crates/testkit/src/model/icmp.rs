@@ -20,6 +20,7 @@ struct Changed {
     /// The quoted packet's ends.
     quoted: Flow,
     link: Link,
+    hops_taken: u8,
 }
 
 impl Model {
@@ -95,6 +96,7 @@ impl Model {
                 destination: held.inside.destination.ip(),
                 quoted: held.inside.reversed(),
                 link,
+                hops_taken: 1,
             };
             (held, changed, Reason::IcmpForwarded)
         } else {
@@ -105,6 +107,7 @@ impl Model {
                 destination: held.outside.source.ip(),
                 quoted: held.outside,
                 link: held.client,
+                hops_taken: 1,
             };
             (held, changed, Reason::IcmpReplied)
         };
@@ -150,6 +153,7 @@ impl Model {
             destination: chosen.address,
             quoted: was,
             link,
+            hops_taken: 1,
         };
         let ends = (Some(service), Some(backend));
         Ok(changed.apply(arrival, (outer, quoted), Reason::IcmpForwarded, ends))
@@ -164,15 +168,21 @@ impl Model {
     ) -> Option<Expected> {
         let index = self.instance.dnat_service(&sent.reversed())?;
         let service = &self.instance.services[index];
-        let link = match self.instance.routes {
-            Routes::Narrow(mtu) if outer.length() > mtu as usize => None,
-            Routes::Back | Routes::Narrow(_) => {
-                Some(rewrite::back(arrival.frame, arrival.interface))
+        let back = rewrite::back(arrival.frame, arrival.interface);
+        let (link, hops_taken) = match self.instance.routes {
+            Routes::Narrow(mtu) if outer.length() > mtu as usize => {
+                return Some(arrival.dropped(Reason::NextHopUnknown, index, None));
             }
-            Routes::Host => None,
-        };
-        let Some(link) = link else {
-            return Some(arrival.dropped(Reason::NextHopUnknown, index, None));
+            Routes::Back | Routes::Narrow(_) => (back, 1),
+            // The frame keeps its addresses, and the stack takes the hop.
+            Routes::Host => {
+                let link = Link {
+                    destination: back.source,
+                    source: back.destination,
+                    interface: 0,
+                };
+                (link, 0)
+            }
         };
         let mut was = *sent;
         was.destination.set_ip(service.address);
@@ -184,9 +194,14 @@ impl Model {
             destination: outer.destination,
             quoted: was,
             link,
+            hops_taken,
+        };
+        let reason = match hops_taken {
+            0 => Reason::RepliedByHost,
+            _ => Reason::IcmpReplied,
         };
         let ends = (Some(index), None);
-        Some(changed.apply(arrival, (outer, quoted), Reason::IcmpReplied, ends))
+        Some(changed.apply(arrival, (outer, quoted), reason, ends))
     }
 }
 
@@ -216,7 +231,7 @@ impl Changed {
             source: ends(self.source),
             destination: ends(self.destination),
         };
-        rewrite::readdress(message, outer, &becomes, outer.hops - 1);
+        rewrite::readdress(message, outer, &becomes, outer.hops - self.hops_taken);
         arrival.forwarded(reason, service, backend, self.link.interface, frame)
     }
 }

@@ -10,6 +10,9 @@ use super::packet::{Flow, Part, TCP};
 use super::select::{self, ById};
 use super::{Expected, Model, Ours, rewrite};
 
+/// TCP's flag.
+const FIN: u8 = 1;
+
 /// A flow.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -21,6 +24,8 @@ pub(super) struct Held {
     pub(super) inside: Flow,
     /// The way to the client: back to where its last packet came from.
     pub(super) client: Link,
+    /// The client has sent a FIN since its last SYN.
+    is_closed: bool,
 }
 
 /// All flows.
@@ -60,7 +65,11 @@ impl Model {
     ) -> Result<Expected, String> {
         let mut lost_its_backend = false;
         if let Some(held) = self.nat.of_client(&ours.flow) {
-            if ours.packet.hops <= 1 || self.instance.backends[held.backend].is_alive {
+            let backend = &self.instance.backends[held.backend];
+            // A SYN behind the end of a connection is a new one, which is for others to take.
+            let is_opening = select::is_opening(ours.arrival.frame, ours.packet);
+            let moves_on = held.is_closed && is_opening && !backend.takes_new;
+            if ours.packet.hops <= 1 || backend.is_alive && !moves_on {
                 return Ok(self.nat_forward(ours, held));
             }
             self.nat.forget(&held);
@@ -77,6 +86,7 @@ impl Model {
     fn nat_forward(&mut self, ours: &Ours<'_>, mut held: Held) -> Expected {
         let arrival = ours.arrival;
         held.client = rewrite::back(arrival.frame, arrival.interface);
+        held.is_closed |= select::tcp_flags(arrival.frame, ours.packet) & FIN != 0;
         self.nat.enter(held);
         let (service, backend) = (held.service, Some(held.backend));
         let chosen = &self.instance.backends[held.backend];
@@ -88,6 +98,10 @@ impl Model {
         };
         if ours.packet.length() > chosen.mtu {
             return arrival.too_big(ours.packet, chosen.mtu, service, backend);
+        }
+        if select::is_opening(arrival.frame, ours.packet) {
+            held.is_closed = false;
+            self.nat.enter(held);
         }
         rewritten(ours, &held, &link, Reason::Forwarded, &held.inside)
     }
@@ -145,6 +159,7 @@ impl Model {
             outside: *flow,
             inside,
             client: rewrite::back(arrival.frame, arrival.interface),
+            is_closed: false,
         };
         self.nat.enter(held);
         let reason = by_id.reason_or(Reason::NewFlow);
