@@ -352,7 +352,7 @@ fn changing() -> Vec<Case> {
 
 fn changing_with(way: Way, flows_log2: u32, flows: &str) -> Vec<Case> {
     let entered = Traffic::new(way.version, flows_log2);
-    let strangers = entered.from_strangers();
+    let strangers = entered.sent_by_strangers();
     let case = |state: &str, traffic, slots, reason| {
         let name = format!("{} {state}, {flows}", way.name());
         let mut case = Case::forwarded(name, way, traffic).reason(reason);

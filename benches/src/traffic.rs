@@ -158,7 +158,7 @@ impl Traffic {
     }
 
     /// The same from clients that have no entries.
-    pub(crate) fn from_strangers(self) -> Self {
+    pub(crate) fn sent_by_strangers(self) -> Self {
         Self {
             source: Who::Stranger,
             ..self

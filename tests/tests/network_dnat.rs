@@ -1,9 +1,5 @@
 //! Mode `dnat`: backends see their clients, and answer through the load balancer.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test that cannot go on fails it"
-)]
 #![forbid(unsafe_code)]
 
 use std::net::{SocketAddr, SocketAddrV4};

@@ -7,6 +7,7 @@ use abi::reason::Reason;
 use abi::service::{QUIC, Service};
 
 use super::claim::{Opening, claim};
+use super::known;
 use super::rewrite::rewrite;
 use super::{ip_bytes, link_back};
 use crate::parse::Header;
@@ -72,18 +73,41 @@ fn try_start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     };
     let port = claim(tables, &opening, parsed.key.hash(seed))?;
     let flow = opening.forward(tables.now(), port);
-    // Exists: another CPU started the same flow, at the same backend; its claim lapses unused.
-    let entered = tables.insert_flow(FlowTable::HalfOpen, &parsed.key, &flow);
-    if entered == Err(InsertError::Full) {
-        tables.remove_flow(FlowTable::HalfOpen, &parsed.key.opposite(&flow.becomes()));
-        return Err(Reason::FlowTableFull);
-    }
-    rewrite(packet, parsed, &flow.becomes(), &backend.link).ok_or(Reason::Inconsistent)?;
+    let becomes = match tables.insert_flow(FlowTable::HalfOpen, &parsed.key, &flow) {
+        Ok(()) => flow.becomes(),
+        Err(error) => instead(tables, parsed, backend_index, &flow.becomes(), error)?,
+    };
+    rewrite(packet, parsed, &becomes, &backend.link).ok_or(Reason::Inconsistent)?;
     tables.count_forwarded(backend_index, ip_bytes(parsed), true);
     Ok(Walked::done(Verdict {
         interface: backend.link.interface(),
         ..verdict(choice.reason)
     }))
+}
+
+/// What the packet becomes if its flow could not be entered: if another CPU has started the same
+/// flow meanwhile, what that one's becomes. A port claimed for nothing is given back: answers to it
+/// would otherwise be taken for the flow's, whose own claim would then be thought unused.
+#[inline(always)]
+fn instead<F: Family, T: FamilyTables<F>>(
+    tables: &T,
+    parsed: &Parsed<F>,
+    backend: u32,
+    ours: &F::Rewrite,
+    error: InsertError,
+) -> Result<F::Rewrite, Reason> {
+    let theirs = match error {
+        InsertError::Exists => known::find(tables, &parsed.key),
+        InsertError::Full => None,
+    };
+    if theirs.is_none_or(|theirs| theirs.becomes != *ours) {
+        tables.remove_flow(FlowTable::HalfOpen, &parsed.key.opposite(ours));
+    }
+    match theirs {
+        // Its slot may have changed between the two.
+        Some(theirs) if theirs.backend == backend => Ok(theirs.becomes),
+        _ => Err(Reason::FlowTableFull),
+    }
 }
 
 /// The backend of a new flow: by connection id if there is one that a server made (the client has

@@ -7,7 +7,7 @@ use abi::control::Settings;
 use abi::directory::Active;
 use abi::exception::Exception;
 use abi::family::{Family, V4, V6};
-use abi::flow::{FORWARD, FlowKeyV4, FlowV4, FragmentPorts};
+use abi::flow::{FORWARD, FlowKey as _, FlowKeyV4, FlowV4, FragmentPorts};
 use abi::pace::Pace;
 use abi::quic::ServerKey;
 use abi::reason::Reason;
@@ -272,4 +272,25 @@ fn the_same_syn_on_two_cpus_starts_one_flow() {
     let verdict = send_while(&tables, &syn, step, starts);
     assert_eq!(verdict.reason, Reason::NewFlow);
     assert_eq!(tables.flows(FlowTable::HalfOpen).len(), 2);
+}
+
+#[test]
+fn the_same_first_packet_on_two_cpus_takes_one_port_when_the_clients_own_is_taken() {
+    let mut tables = half_open();
+    tables.content.settings.port_count = 1000;
+    let syn = segment(client(1), SYN, 0);
+    let starts = also_sends(syn.clone());
+    let step = Step::Insert(FlowTable::HalfOpen);
+    let verdict = send_while(&tables, &syn, step, starts);
+    assert_eq!(verdict.reason, Reason::NewFlow);
+    let flows = tables.flows(FlowTable::HalfOpen);
+    assert_eq!(
+        flows.len(),
+        4,
+        "two halves of each client's flow: {flows:#?}"
+    );
+    for (key, flow) in &flows {
+        let other = flows.get(&key.opposite(&flow.becomes));
+        assert!(other.is_some(), "{key:?} has no other half");
+    }
 }
