@@ -48,14 +48,11 @@ fn try_restore(context: *mut xdp_md) -> Option<()> {
 fn length(context: *mut xdp_md) -> usize {
     // SAFETY: the context is the one the kernel called us with.
     let fields = unsafe { &*context };
-    // SAFETY: references are valid and aligned; volatile as in `Frame`.
-    let ends = unsafe {
-        (
-            core::ptr::from_ref(&fields.data).read_volatile(),
-            core::ptr::from_ref(&fields.data_end).read_volatile(),
-        )
-    };
-    (ends.1 as usize).wrapping_sub(ends.0 as usize)
+    // SAFETY: a reference is valid and aligned; volatile as in `Frame`.
+    let data = unsafe { core::ptr::from_ref(&fields.data).read_volatile() };
+    // SAFETY: as above.
+    let data_end = unsafe { core::ptr::from_ref(&fields.data_end).read_volatile() };
+    (data_end as usize).wrapping_sub(data as usize)
 }
 
 /// Fields are written in the pieces in which they are read, or larger: the processor forwards a

@@ -33,6 +33,10 @@ pub(crate) struct KernelTables;
 /// Where the settings are, which the compiler may not replace by the values it saw at compile time.
 /// Loads through it are ordinary ones: what nobody asks for is not loaded.
 #[inline(always)]
+#[expect(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "nothing is read through the pointer there, and nothing written"
+)]
 fn settings() -> &'static Settings {
     let mut address = &raw const maps::SETTINGS;
     // SAFETY: does nothing.
