@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use lab::fetch::{Datagram, FetchOptions, Report, Target, download, fetch, udp, upload};
@@ -16,6 +17,27 @@ use super::wait::PATIENCE;
 /// One is not answered.
 pub fn requests(client: &Host, service: SocketAddr, count: usize) -> BTreeMap<String, usize> {
     all_answered(client, fetch, &options(service, count))
+}
+
+/// The same from ports that nobody had before: neither the kernel's own choice nor an earlier call's.
+/// A port that is used again may belong to a flow that is remembered.
+///
+/// # Panics
+/// One is not answered.
+pub fn fresh_requests(client: &Host, service: SocketAddr, count: usize) -> BTreeMap<String, usize> {
+    static NEXT: AtomicU16 = AtomicU16::new(10_000);
+    let first = NEXT.fetch_add(count as u16, Ordering::Relaxed);
+    let address = match service {
+        SocketAddr::V4(_) => client.address(),
+        SocketAddr::V6(_) => client.address6(),
+    };
+    let address = address.expect("a client has an address of each family");
+    let sources = (first..).take(count).map(|port| (address, port).into());
+    let options = FetchOptions {
+        sources: sources.collect(),
+        ..options(service, count)
+    };
+    all_answered(client, fetch, &options)
 }
 
 /// The same with datagrams.

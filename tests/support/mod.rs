@@ -24,7 +24,7 @@ mod scene;
 mod service;
 mod wait;
 
-pub use ask::{datagrams, requests, transfer};
+pub use ask::{datagrams, fresh_requests, requests, transfer};
 pub use binary::{Finished, evenkeel, finish};
 pub use capture::{Capture, Verified, verify};
 pub use flood::SynFlood;

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use evenkeel_tests::support::{
-    Family, PATIENCE, PORT, Scene, Service, dropped, eventually, reason, requests,
+    Family, PATIENCE, PORT, Scene, Service, dropped, eventually, fresh_requests, reason,
 };
 use lab::Topology;
 use lab::fetch::{FetchOptions, HoldOptions, Holding, Target, fetch};
@@ -100,7 +100,7 @@ impl Changes {
 
     fn assert_new_go_to(&self, expected: &[&str]) {
         for family in Family::BOTH {
-            let by_server = requests(&self.scene.client(), self.at(family), REQUESTS);
+            let by_server = fresh_requests(&self.scene.client(), self.at(family), REQUESTS);
             let servers: Vec<_> = by_server.keys().collect();
             assert_eq!(servers, expected, "{family:?}");
         }
