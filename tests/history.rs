@@ -23,7 +23,7 @@ use testkit::builder::PacketBuilder;
 use testkit::history::{Answer, Fleet, Kind, State, Subject, Terms};
 use testkit::outcome::Outcome;
 use testkit::world::INTERFACE;
-use wire::tcp::{ACK, SYN};
+use wire::tcp::{ACK, FIN, SYN};
 use wire::{Be16, Be32, ipv4};
 
 pub use kernel::{Pool, kernel};
@@ -196,7 +196,7 @@ fn per_second(pace: u32) -> u32 {
 
 fn protocol(kind: Kind) -> Protocol {
     match kind {
-        Kind::Syn | Kind::Ack => Protocol::Tcp,
+        Kind::Syn | Kind::Ack | Kind::Fin => Protocol::Tcp,
         Kind::Datagram => Protocol::Udp,
     }
 }
@@ -253,7 +253,7 @@ fn key(flow: u32, kind: Kind) -> FlowKeyV4 {
 /// wrong, which nobody on the way looks at.
 #[derive(Debug)]
 struct Frames {
-    frames: [(Kind, Vec<u8>); 3],
+    frames: [(Kind, Vec<u8>); 4],
 }
 
 impl Frames {
@@ -265,6 +265,7 @@ impl Frames {
             frames: [
                 (Kind::Syn, segment(SYN)),
                 (Kind::Ack, segment(ACK)),
+                (Kind::Fin, segment(FIN | ACK)),
                 (Kind::Datagram, datagram),
             ],
         }

@@ -42,6 +42,7 @@ fn no_flow_whose_backend_lives_moves_unless_it_was_silent_for_the_window() {
         tally.moved,
         tally.died,
         tally.taken_over,
+        tally.again,
     ] {
         assert!(count > HISTORIES, "the histories are too calm: {tally:?}");
     }

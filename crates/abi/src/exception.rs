@@ -19,6 +19,10 @@ pub struct Exception {
     pub last_seen: u32,
     /// Index of its backend.
     pub backend: u32,
+    /// TCP: 1 once the client has sent FIN or RST.
+    pub closed: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Exception>() == 16);
+const _: () = assert!(size_of::<Exception>() == 24);

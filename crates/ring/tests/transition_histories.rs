@@ -15,6 +15,7 @@ const HISTORIES: u64 = 2_000;
 struct Entry {
     backend: u32,
     last_seen: u32,
+    closed: bool,
 }
 
 /// A slot and when it came to be as it is.
@@ -67,15 +68,19 @@ impl Model {
     }
 
     /// Enters a flow, or does not.
-    fn enter(&mut self, flow: u32, backend: u32) -> bool {
+    fn enter(&mut self, flow: u32, backend: u32, kind: Kind) -> bool {
         let full = self.table.len() >= self.terms.table as usize && !self.table.contains_key(&flow);
         if full || self.entered >= self.terms.pace {
             self.refused = self.now;
             return false;
         }
         self.entered += 1;
-        let last_seen = self.now;
-        self.table.insert(flow, Entry { backend, last_seen });
+        let entry = Entry {
+            backend,
+            last_seen: self.now,
+            closed: kind == Kind::Fin,
+        };
+        self.table.insert(flow, entry);
         true
     }
 
@@ -90,22 +95,28 @@ impl Model {
             && self.backends[entry.backend as usize].1
         {
             entry.last_seen = now;
+            entry.closed |= kind == Kind::Fin;
+            if kind == Kind::Syn && entry.closed && !self.backends[entry.backend as usize].2 {
+                entry.backend = slot.current();
+                entry.closed = false;
+            }
             return (entry.backend, false);
         }
         let Some(previous) = slot.previous() else {
-            let refused = self.terms.track_always && !self.enter(flow, slot.current());
+            let refused = self.terms.track_always && !self.enter(flow, slot.current(), kind);
             return (slot.current(), refused);
         };
         let wanted = match kind {
             Kind::Syn => slot.current(),
             Kind::Datagram if self.backends[previous as usize].2 => previous,
             Kind::Datagram => slot.current(),
-            Kind::Ack => slot.without_entry(|backend| self.lives(backend)),
+            Kind::Ack | Kind::Fin => slot.without_entry(|backend| self.lives(backend)),
         };
-        if self.enter(flow, wanted) {
-            return (wanted, false);
+        let refused = !self.enter(flow, wanted, kind);
+        if refused && kind != Kind::Datagram {
+            return (slot.without_entry(|backend| self.lives(backend)), true);
         }
-        (slot.without_entry(|backend| self.lives(backend)), true)
+        (wanted, refused)
     }
 
     fn note(&mut self, at: usize, slot: Slot) {
@@ -261,6 +272,7 @@ fn no_flow_whose_backend_lives_moves_unless_it_was_silent_for_the_window() {
         tally.moved,
         tally.died,
         tally.taken_over,
+        tally.again,
     ] {
         assert!(count > HISTORIES, "the histories are too calm: {tally:?}");
     }

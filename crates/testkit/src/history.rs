@@ -6,6 +6,9 @@
 //! instance. Who does the balancing is a [`Subject`]: a model, the native data path or the program
 //! in the kernel. Everything follows from a seed.
 //!
+//! A client's ports come round: a connection that begins between the ports of one that was seen to end
+//! begins with a server that takes new ones, as any other does.
+//!
 //! UDP has no SYN, so its promise is less: a flow may move, too, once its backend does not take new
 //! flows, or when the table refused it; unless every flow is tracked.
 
@@ -69,6 +72,8 @@ pub enum Kind {
     Syn,
     /// TCP, later.
     Ack,
+    /// TCP, the client's last.
+    Fin,
     /// UDP.
     Datagram,
 }
@@ -126,6 +131,8 @@ pub struct Tally {
     pub died: u64,
     /// Flows taken over by another instance.
     pub taken_over: u64,
+    /// Connections between the ports of one that had ended.
+    pub again: u64,
 }
 
 impl Tally {
@@ -138,6 +145,7 @@ impl Tally {
         self.moved += other.moved;
         self.died += other.died;
         self.taken_over += other.taken_over;
+        self.again += other.again;
     }
 }
 

@@ -51,6 +51,13 @@ impl Segment {
     pub const fn is_opening(&self) -> bool {
         self.flags & (tcp::SYN | tcp::ACK | tcp::RST | tcp::FIN) == tcp::SYN
     }
+
+    /// Whether its sender has no more to say on this TCP connection: FIN or RST.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        self.flags & (tcp::RST | tcp::FIN) != 0
+    }
 }
 
 /// The IP header, as far as a load balancer cares: whole words, for the same reason.

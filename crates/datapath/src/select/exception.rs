@@ -11,7 +11,10 @@ use abi::reason::Reason;
 use abi::service::{Service, TRACK_ALWAYS};
 use abi::slot::{self, Slot};
 
-use crate::{FamilyTables, Parsed, Tables, Transport};
+use abi::flow::FlowKey as _;
+use wire::ipv4;
+
+use crate::{FamilyTables, Parsed, Segment, Tables};
 
 /// The backend of a packet and why it goes there; aligned as [`crate::Verdict`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +48,27 @@ pub(crate) fn choose<F: Family, T: Tables + FamilyTables<F>>(
     if slot.state() == slot::STEADY && service.flags & TRACK_ALWAYS == 0 {
         return Ok(current);
     }
-    if let Some(backend) = entered(tables, &parsed.key) {
+    let exception = Exception {
+        backend: slot.current(),
+        service: service_index,
+        hash: (hash >> 32) as u32,
+        last_seen: tables.now(),
+        closed: parsed.segment.is_closing().into(),
+        ..Exception::default()
+    };
+    if let Some(entry) = entered(tables, &parsed.key, parsed.segment.is_closing()) {
+        let leaves = entry.leaves(&parsed.segment);
+        if leaves && tables.enter_exception(&parsed.key, &exception).is_some() {
+            return Ok(current);
+        }
         return Ok(Choice {
-            backend,
+            backend: entry.backend,
             reason: Reason::Forwarded,
         });
     }
     if slot.state() == slot::SETTLING && service.flags & TRACK_ALWAYS == 0 {
         return Ok(current);
     }
-    let exception = Exception {
-        backend: slot.current(),
-        service: service_index,
-        hash: (hash >> 32) as u32,
-        last_seen: tables.now(),
-    };
     if slot.state() != slot::TRANSITION {
         enter(tables, &parsed.key, &exception);
         return Ok(current);
@@ -78,8 +87,7 @@ fn in_transition<F: Family, T: Tables + FamilyTables<F>>(
 ) -> Choice {
     let previous = slot.previous();
     let flags = tables.backend(previous).map_or(0, |backend| backend.flags);
-    let previous_lives = flags & ALIVE != 0;
-    if previous_lives && !is_new(parsed, flags) {
+    if follows_previous::<F>(&parsed.key, flags) && !parsed.segment.is_opening() {
         let entry = Exception {
             backend: previous,
             ..exception
@@ -94,7 +102,7 @@ fn in_transition<F: Family, T: Tables + FamilyTables<F>>(
             reason,
         };
     }
-    if enter(tables, &parsed.key, &exception) || !previous_lives {
+    if enter(tables, &parsed.key, &exception) || !follows_previous::<F>(&parsed.key, flags) {
         return current;
     }
     // Without an entry the flow's next packet will follow `previous`, so this one does, too.
@@ -104,28 +112,59 @@ fn in_transition<F: Family, T: Tables + FamilyTables<F>>(
     }
 }
 
-/// Whether a flow without an entry is taken for a new one: TCP says so, UDP does not. An unknown
-/// UDP flow is old as long as `previous`, whose flags these are, takes new ones.
+/// Whether a flow without an entry belongs to `previous`, whose flags these are. UDP does not say
+/// which packet is a flow's first: all its flows are old while `previous` takes new ones, and new
+/// once it does not.
 #[inline(always)]
-fn is_new<F: Family>(parsed: &Parsed<F>, previous_flags: u16) -> bool {
-    match parsed.segment.transport {
-        Transport::Tcp => parsed.segment.is_opening(),
-        _ => previous_flags & TAKES_NEW == 0,
+fn follows_previous<F: Family>(key: &F::FlowKey, flags: u16) -> bool {
+    let needed = match key.protocol() {
+        ipv4::TCP => ALIVE,
+        _ => ALIVE | TAKES_NEW,
+    };
+    flags & needed == needed
+}
+
+/// An entry whose backend lives.
+#[derive(Clone, Copy)]
+struct Entered {
+    backend: u32,
+    /// The backend's.
+    flags: u16,
+    closed: bool,
+}
+
+impl Entered {
+    /// Whether this segment begins another connection between the same ports, which the backend, as
+    /// it takes no new ones, is not to get. Where no end was seen it may be the same SYN once more.
+    #[inline(always)]
+    const fn leaves(&self, segment: &Segment) -> bool {
+        self.closed && segment.is_opening() && self.flags & TAKES_NEW == 0
     }
 }
 
-/// The living backend that the exception table has for this flow.
+/// The entry that the exception table has for this flow; it is marked if this is its end.
 #[inline(always)]
-fn entered<F: Family, T: Tables + FamilyTables<F>>(tables: &T, key: &F::FlowKey) -> Option<u32> {
+fn entered<F: Family, T: Tables + FamilyTables<F>>(
+    tables: &T,
+    key: &F::FlowKey,
+    is_closing: bool,
+) -> Option<Entered> {
     let now = tables.now();
-    let backend = tables.exception(key, |entry| {
+    let (backend, closed) = tables.exception(key, |entry| {
         if entry.last_seen != now {
             entry.last_seen = now;
         }
-        entry.backend
+        if is_closing {
+            entry.closed = 1;
+        }
+        (entry.backend, entry.closed != 0)
     })?;
     let flags = tables.backend(backend)?.flags;
-    (flags & ALIVE != 0).then_some(backend)
+    (flags & ALIVE != 0).then_some(Entered {
+        backend,
+        flags,
+        closed,
+    })
 }
 
 /// Enters a flow; `false` if there is no room or it comes too fast.
@@ -159,13 +198,13 @@ pub(crate) fn peek<F: Family, T: Tables + FamilyTables<F>>(
     if slot.state() == slot::STEADY && service.flags & TRACK_ALWAYS == 0 {
         return Ok(slot.current());
     }
-    if let Some(backend) = entered(tables, key) {
-        return Ok(backend);
+    if let Some(entry) = entered(tables, key, false) {
+        return Ok(entry.backend);
     }
     if slot.state() == slot::TRANSITION {
         let previous = slot.previous();
         let flags = tables.backend(previous).map_or(0, |backend| backend.flags);
-        if flags & ALIVE != 0 {
+        if follows_previous::<F>(key, flags) {
             return Ok(previous);
         }
     }

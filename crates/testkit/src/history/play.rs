@@ -1,5 +1,7 @@
 //! How a history goes.
 
+use std::collections::HashMap;
+
 use super::{Answer, Course, Fleet, Kind, SERVERS, Server, State, Subject, Tally, Terms};
 use crate::random::Random;
 
@@ -38,13 +40,15 @@ struct History<'m, S> {
     /// How often each server died.
     deaths: [u32; SERVERS as usize],
     flows: Vec<Flow>,
+    /// Connections that were seen to end, and the instance that saw it.
+    ended: HashMap<u32, usize>,
     next_number: u32,
     now: u32,
     tally: Tally,
 }
 
 /// Numbers of flows that are used again: a client's ports come round.
-const RECYCLED: u32 = 400;
+const RECYCLED: u32 = 20;
 /// Numbers from here on belong to floods.
 const FLOOD: u32 = 1 << 20;
 
@@ -93,6 +97,7 @@ pub fn run<S: Subject>(
         instances: Vec::new(),
         deaths: [0; SERVERS as usize],
         flows: Vec::new(),
+        ended: HashMap::new(),
         next_number: 0,
         now: 0,
         tally: Tally::default(),
@@ -235,6 +240,9 @@ impl<S: Subject> History<'_, S> {
             Kind::Syn
         };
         let instance = self.random.below(self.instances.len());
+        let ended = self.ended.remove(&number) == Some(instance);
+        self.tally.again += u64::from(ended);
+        let remembered = again && !ended;
         let answer = self.instances[instance].packet(number, kind);
         self.tally.refused += u64::from(answer.refused);
         let Some(server) = answer.server else {
@@ -248,7 +256,7 @@ impl<S: Subject> History<'_, S> {
             server,
             life: self.deaths[usize::from(server)],
         };
-        self.judge_beginning(number, kind, home, answer, again)?;
+        self.judge_beginning(number, kind, home, answer, remembered)?;
         self.flows.push(Flow {
             number,
             kind,
@@ -274,7 +282,7 @@ impl<S: Subject> History<'_, S> {
         kind: Kind,
         home: Home,
         answer: Answer,
-        again: bool,
+        remembered: bool,
     ) -> Result<(), String> {
         let server = self.server(home.server);
         if server.is_some_and(|server| server.state == State::Down) {
@@ -284,7 +292,7 @@ impl<S: Subject> History<'_, S> {
             ));
         }
         let somebody = self.fleet.servers.iter().any(|s| s.state == State::Up);
-        if somebody && !again && !answer.refused && !self.takes_new(home.server) {
+        if somebody && !remembered && !answer.refused && !self.takes_new(home.server) {
             return Err(format!(
                 "flow {number} ({kind:?}) began with server {}, which takes none",
                 home.server
@@ -328,10 +336,10 @@ impl<S: Subject> History<'_, S> {
 
     /// One packet of a flow. Says whether the flow goes on.
     fn packet(&mut self, flow: &mut Flow) -> Result<bool, String> {
-        let kind = if flow.kind == Kind::Syn {
-            Kind::Ack
-        } else {
-            flow.kind
+        let kind = match flow.kind {
+            Kind::Syn if self.random.one_in(30) => Kind::Fin,
+            Kind::Syn => Kind::Ack,
+            kind => kind,
         };
         let instance = &mut self.instances[flow.instance];
         let steady = instance.steady(flow.number, kind);
@@ -342,9 +350,13 @@ impl<S: Subject> History<'_, S> {
         self.tally.refused += u64::from(answer.refused);
         flow.last = self.now;
         flow.unseen = false;
+        // On a steady slot nobody looks at entries, and so at nobody's end.
+        if kind == Kind::Fin && !answer.refused && (steady.is_none() || self.terms.track_always) {
+            self.ended.insert(flow.number, flow.instance);
+        }
         if answer.server == Some(flow.home.server) && self.lives(flow.home) {
             flow.excused |= flow.kind == Kind::Datagram && answer.refused;
-            return Ok(true);
+            return Ok(kind != Kind::Fin);
         }
         if silent > self.terms.window || flow.excused {
             self.tally.moved += 1;

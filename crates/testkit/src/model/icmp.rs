@@ -127,7 +127,7 @@ impl Model {
             return Ok(arrival.dropped(Reason::IcmpNoFlow, service, None));
         }
         let flow = sent.reversed();
-        let found = select::backend_of(&self.instance, &self.entries, service, &flow);
+        let found = select::backend_of(&self.instance, &mut self.entries, service, &flow);
         let Some(backend) = found else {
             return Ok(arrival.dropped(Reason::NoBackend, service, None));
         };

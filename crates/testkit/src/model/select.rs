@@ -9,7 +9,15 @@ use super::instance::{Instance, Quic, Slot};
 use super::packet::{Flow, Packet, Part, TCP, UDP};
 
 /// The flows that have entries.
-pub(super) type Entries = HashMap<Flow, usize>;
+pub(super) type Entries = HashMap<Flow, Entry>;
+
+/// Where a flow belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    backend: usize,
+    /// Its client has sent FIN or RST.
+    is_closed: bool,
+}
 
 /// TCP flags of a packet; 0 for anything else.
 pub(super) fn tcp_flags(frame: &[u8], packet: &Packet) -> u8 {
@@ -24,13 +32,18 @@ pub(super) fn is_opening(frame: &[u8], packet: &Packet) -> bool {
     tcp_flags(frame, packet) & 0b1_0111 == 0b0_0010
 }
 
+/// FIN or RST.
+fn is_closing(flags: u8) -> bool {
+    flags & 0b0_0101 != 0
+}
+
 /// The backend of a packet, and the reason that goes with it.
 pub(super) fn choose(
     instance: &Instance,
     entries: &mut Entries,
     service: usize,
     flow: &Flow,
-    is_opening: bool,
+    (is_opening, tcp_flags): (bool, u8),
 ) -> Result<(usize, Reason), Reason> {
     let slot = instance.slot_of(service, flow).ok_or(Reason::NoBackend)?;
     let is_tracked = instance.services[service].is_tracked;
@@ -41,32 +54,49 @@ pub(super) fn choose(
     if let (Slot::Steady(current), false) = (slot, is_tracked) {
         return Ok((current, reason));
     }
-    if let Some(backend) = entry(instance, entries, flow) {
-        return Ok((backend, Reason::Forwarded));
+    if let Some(entry) = entry(instance, entries, flow) {
+        entry.is_closed |= is_closing(tcp_flags);
+        let is_again = is_opening && entry.is_closed;
+        if is_again && !instance.backends[entry.backend].takes_new {
+            let (Slot::Steady(backend) | Slot::Settling(backend) | Slot::Transition(backend, _)) =
+                slot;
+            *entry = Entry {
+                backend,
+                is_closed: false,
+            };
+            return Ok((backend, reason));
+        }
+        return Ok((entry.backend, Reason::Forwarded));
     }
     let (backend, reason) = match slot {
         Slot::Settling(current) if !is_tracked => return Ok((current, reason)),
         Slot::Steady(current) | Slot::Settling(current) => (current, reason),
         Slot::Transition(current, previous) => {
-            let before = &instance.backends[previous];
-            let is_new = match flow.protocol {
-                TCP => is_opening,
-                _ => !before.takes_new,
-            };
-            match before.is_alive && !is_new {
+            match is_led_to(instance, flow, previous) && !is_opening {
                 true => (previous, Reason::KeptByPrevious),
                 false => (current, reason),
             }
         }
     };
-    entries.insert(*flow, backend);
+    let entry = Entry {
+        backend,
+        is_closed: is_closing(tcp_flags),
+    };
+    entries.insert(*flow, entry);
     Ok((backend, reason))
+}
+
+/// Whether flows without an entry belong to the backend before the change. Datagrams do not say
+/// that they are a flow's first, so they all count as such once it takes no new ones.
+fn is_led_to(instance: &Instance, flow: &Flow, previous: usize) -> bool {
+    let before = &instance.backends[previous];
+    before.is_alive && (flow.protocol == TCP || before.takes_new)
 }
 
 /// The backend of a flow that an error is about: nothing is entered.
 pub(super) fn backend_of(
     instance: &Instance,
-    entries: &Entries,
+    entries: &mut Entries,
     service: usize,
     flow: &Flow,
 ) -> Option<usize> {
@@ -76,8 +106,8 @@ pub(super) fn backend_of(
         return Some(current);
     }
     Some(match (entry(instance, entries, flow), slot) {
-        (Some(backend), _) => backend,
-        (None, Slot::Transition(_, previous)) if instance.backends[previous].is_alive => previous,
+        (Some(entry), _) => entry.backend,
+        (None, Slot::Transition(_, previous)) if is_led_to(instance, flow, previous) => previous,
         (None, Slot::Steady(current) | Slot::Settling(current) | Slot::Transition(current, _)) => {
             current
         }
@@ -85,9 +115,9 @@ pub(super) fn backend_of(
 }
 
 /// An entry counts while its backend lives.
-fn entry(instance: &Instance, entries: &Entries, flow: &Flow) -> Option<usize> {
-    let backend = *entries.get(flow)?;
-    instance.backends[backend].is_alive.then_some(backend)
+fn entry<'e>(instance: &Instance, entries: &'e mut Entries, flow: &Flow) -> Option<&'e mut Entry> {
+    let entry = entries.get_mut(flow)?;
+    instance.backends[entry.backend].is_alive.then_some(entry)
 }
 
 /// What a QUIC packet's connection id says: nothing, a backend, or one that nobody knows.

@@ -22,11 +22,14 @@ impl Model {
             packet,
             flow,
         } = ours;
-        let is_opening = select::is_opening(arrival.frame, packet);
+        let kind = (
+            select::is_opening(arrival.frame, packet),
+            select::tcp_flags(arrival.frame, packet),
+        );
         let by_id = self.by_id(ours, service);
         let chosen = match by_id {
             ById::Backend(backend) => Ok((backend, Reason::Forwarded)),
-            _ => select::choose(&self.instance, &mut self.entries, service, flow, is_opening),
+            _ => select::choose(&self.instance, &mut self.entries, service, flow, kind),
         };
         let (backend, reason) = match chosen {
             Ok((backend, reason)) => (backend, by_id.reason_or(reason)),
