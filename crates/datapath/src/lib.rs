@@ -40,7 +40,7 @@ pub use verdict::Verdict;
 use abi::control::feature;
 use abi::family::{V4, V6};
 use abi::reason::Reason;
-use walk::Then;
+use verdict::Findings;
 use wire::ethernet;
 
 /// Where an IP header can begin at most.
@@ -49,55 +49,58 @@ const MAX_IP_OFFSET: usize = ethernet::HEADER_LENGTH + ethernet::MAX_TAGS * ethe
 /// Decides about one packet, rewrites it, and counts.
 #[inline(always)]
 pub fn process<P: Packet, T: AllTables>(packet: &mut P, tables: &T) -> Verdict {
-    let verdict = decide(packet, tables);
-    tables.count_reason(verdict.reason);
-    verdict
+    let mut found = Findings::NONE;
+    let reason = decide(packet, tables, &mut found);
+    tables.count_reason(reason);
+    found.verdict(reason)
 }
 
 #[inline(always)]
-fn decide<P: Packet, T: AllTables>(packet: &mut P, tables: &T) -> Verdict {
+fn decide<P: Packet, T: AllTables>(packet: &mut P, tables: &T, found: &mut Findings) -> Reason {
     let carried = match carried(packet) {
         Ok(carried) => carried,
-        Err(reason) => return Verdict::of(reason),
+        Err(reason) => return reason,
     };
     let features = tables.settings().features;
     match carried.ethertype {
         ethernet::IPV4 if features & feature::IPV4 != 0 => {
-            walks::<V4, P, T>(packet, tables, carried.offset)
+            walks::<V4, P, T>(packet, tables, carried.offset, found)
         }
         ethernet::IPV6 if features & feature::IPV6 != 0 => {
-            walks::<V6, P, T>(packet, tables, carried.offset)
+            walks::<V6, P, T>(packet, tables, carried.offset, found)
         }
-        ethernet::IPV4 | ethernet::IPV6 => Verdict::of(Reason::NotForService),
-        _ => Verdict::of(Reason::NotIp),
+        ethernet::IPV4 | ethernet::IPV6 => Reason::NotForService,
+        _ => Reason::NotIp,
     }
 }
 
-/// One walk after another, until there is a verdict.
+/// One walk, and another if its reason says so.
 #[inline(always)]
 fn walks<F: Messages + Answer, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
     ip_offset: usize,
-) -> Verdict {
+    found: &mut Findings,
+) -> Reason {
     // Untagged frames have an offset that is known; the others' is one value to the verifier.
-    let walked = if ip_offset == ethernet::HEADER_LENGTH {
-        walk::walk::<F, P, T>(packet, tables, ethernet::HEADER_LENGTH)
+    let reason = if ip_offset == ethernet::HEADER_LENGTH {
+        walk::walk::<F, P, T>(packet, tables, ethernet::HEADER_LENGTH, found)
     } else {
         match parse::blur(ip_offset, tables.zero(), MAX_IP_OFFSET) {
-            Ok(ip_offset) => walk::walk::<F, P, T>(packet, tables, ip_offset),
-            Err(reason) => return Verdict::of(reason),
+            Ok(ip_offset) => walk::walk::<F, P, T>(packet, tables, ip_offset, found),
+            Err(reason) => return reason,
         }
     };
-    if walked.then == Then::Done {
-        return walked.verdict;
+    if !matches!(reason, Reason::IcmpForHost | Reason::TooBig) {
+        return reason;
     }
-    let Ok(ip_offset) = parse::blur(ip_offset, tables.zero(), MAX_IP_OFFSET) else {
-        return walked.verdict;
+    let ip_offset = match parse::blur(ip_offset, tables.zero(), MAX_IP_OFFSET) {
+        Ok(ip_offset) => ip_offset,
+        Err(reason) => return reason,
     };
-    match walked.then {
-        Then::Done => walked.verdict,
-        Then::Icmp => icmp::walk::<F, P, T>(packet, tables, ip_offset),
-        Then::TooBig => too_big::answer::<F, P, T>(packet, tables, ip_offset, &walked),
+    if reason == Reason::TooBig {
+        too_big::answer::<F, P, T>(packet, tables, ip_offset, found)
+    } else {
+        icmp::walk::<F, P, T>(packet, tables, ip_offset, found)
     }
 }

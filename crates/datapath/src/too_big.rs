@@ -16,8 +16,8 @@ use wire::{Be16, Be32};
 
 use crate::icmp::Messages;
 use crate::parse::{self, Header};
-use crate::walk::Walked;
-use crate::{Packet, Parsed, Tables, Transport, Verdict, link};
+use crate::verdict::Findings;
+use crate::{Packet, Parsed, Tables, Transport, link};
 
 /// Hop limit of what we send ourselves (RFC 1700's recommendation).
 pub(crate) const OWN_TTL: u8 = 64;
@@ -52,35 +52,29 @@ pub(crate) fn answer<F: Messages + Answer, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     ip_offset: usize,
-    walked: &Walked,
-) -> Verdict {
+    found: &mut Findings,
+) -> Reason {
     let packet = &mut packet.local();
-    let verdict = |reason, interface| Verdict {
-        reason,
-        interface,
-        ..walked.verdict
-    };
-    let unanswered = verdict(Reason::TooBigUnanswered, 0);
     // Asked for at once: otherwise the compiler leaves a pointer to the stack where the verifier
     // looks for what a function returns.
     let zero = tables.zero();
     let Ok(parsed) = parse::parse::<F, _>(packet, ip_offset, || zero) else {
-        return unanswered;
+        return Reason::TooBigUnanswered;
     };
     // RFC 1122, section 3.2.2: never about a fragment other than the first, never to an address that
     // is no single host's.
     if parsed.segment.transport == Transport::LaterFragment || !F::is_unicast(parsed.key.source()) {
-        return unanswered;
+        return Reason::TooBigUnanswered;
     }
     let limit = tables.settings().icmp_errors_per_window;
     let now = tables.now();
-    if tables.pace(pace::ICMP_ERRORS, |pace| pace.allows(now, limit)) != Some(true) {
-        return unanswered;
+    if tables.pace(pace::ICMP_ERRORS, |pace| pace.allows(now, limit)) != Some(true)
+        || try_answer(packet, &parsed, found.mtu).is_none()
+    {
+        return Reason::TooBigUnanswered;
     }
-    match try_answer(packet, &parsed, walked.mtu) {
-        Some(()) => verdict(Reason::TooBig, packet.ingress_interface()),
-        None => unanswered,
-    }
+    found.interface = packet.ingress_interface();
+    Reason::TooBig
 }
 
 #[inline(always)]

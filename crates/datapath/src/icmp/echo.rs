@@ -8,7 +8,8 @@ use wire::icmp::Icmp;
 
 use super::Messages;
 use crate::too_big::OWN_TTL;
-use crate::{Packet, Parsed, Verdict};
+use crate::verdict::Findings;
+use crate::{Packet, Parsed};
 
 /// Turns the request into its reply. Addresses change places, which no checksum notices.
 #[inline(always)]
@@ -16,15 +17,13 @@ pub(super) fn answer<F: Messages, P: Packet>(
     packet: &mut P,
     parsed: &Parsed<F>,
     request: &Icmp,
-) -> Verdict {
-    let reason = match try_answer(packet, parsed, request) {
-        Some(()) => Reason::EchoAnswered,
-        None => return Verdict::of(Reason::Inconsistent),
-    };
-    Verdict {
-        interface: packet.ingress_interface(),
-        ..Verdict::of(reason)
+    found: &mut Findings,
+) -> Reason {
+    if try_answer(packet, parsed, request).is_none() {
+        return Reason::Inconsistent;
     }
+    found.interface = packet.ingress_interface();
+    Reason::EchoAnswered
 }
 
 #[inline(always)]

@@ -22,7 +22,8 @@ use super::Messages;
 use super::quoted::{self, Quoted, QuotedBecomes};
 use crate::classify::{Headed, classify, dnat_backend};
 use crate::packet::{RouteQuery, Way};
-use crate::{FamilyTables, Packet, Parsed, Tables, Verdict, nat, select, stateless};
+use crate::verdict::Findings;
+use crate::{FamilyTables, Packet, Parsed, Tables, nat, select, stateless};
 
 /// What an error becomes, and where it goes.
 struct Rewritten<F: Family> {
@@ -39,7 +40,8 @@ pub(super) fn forward<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     tables: &T,
     parsed: &Parsed<F>,
     icmp: &Icmp,
-) -> Option<Verdict> {
+    found: &mut Findings,
+) -> Option<Reason> {
     packet.refresh();
     let quoted = quoted::read(packet, parsed, tables.zero())?;
     let features = tables.settings().features;
@@ -50,24 +52,22 @@ pub(super) fn forward<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
         && to_sender
         && let Some(flow) = nat::find(tables, &key)
     {
-        return Some(about_nat(packet, tables, parsed, icmp, &quoted, &flow));
+        return Some(about_nat(
+            packet, tables, parsed, icmp, &quoted, &flow, found,
+        ));
     }
     if to_sender && let Headed::Service(index) = classify(&key, tables) {
         let service = tables.service(index)?;
+        found.service = index;
         if service.mode == MODE_NAT {
-            return Some(Verdict::of_service(Reason::IcmpNoFlow, index));
+            return Some(Reason::IcmpNoFlow);
         }
         return Some(about_service(
-            packet,
-            tables,
-            parsed,
-            icmp,
-            &quoted,
-            (index, service),
+            packet, tables, parsed, icmp, &quoted, service, found,
         ));
     }
     if features & feature::DNAT != 0 {
-        return about_dnat_backend(packet, tables, parsed, icmp, &quoted);
+        return about_dnat_backend(packet, tables, parsed, icmp, &quoted, found);
     }
     None
 }
@@ -81,8 +81,9 @@ fn about_nat<F: Messages, P: Packet, T: Tables>(
     icmp: &Icmp,
     quoted: &Quoted<F>,
     flow: &nat::Known<F>,
-) -> Verdict {
-    let verdict = |reason| Verdict::of_backend(reason, flow.service, flow.backend);
+    found: &mut Findings,
+) -> Reason {
+    found.belongs(flow.service, flow.backend);
     let becomes = &flow.becomes;
     // What the quoted packet was before we changed it: the other way round than what its
     // answers become.
@@ -99,7 +100,7 @@ fn about_nat<F: Messages, P: Packet, T: Tables>(
             Some(backend) if backend.flags & RESOLVED != 0 => {
                 (backend.link, parsed.key.source(), Reason::IcmpForwarded)
             }
-            _ => return verdict(Reason::NextHopUnknown),
+            _ => return Reason::NextHopUnknown,
         }
     } else {
         // Whoever complains, the client knows the VIP only.
@@ -111,7 +112,7 @@ fn about_nat<F: Messages, P: Packet, T: Tables>(
         quoted: quoted_becomes,
         link,
     };
-    send(packet, parsed, icmp, quoted, &rewritten, verdict(reason))
+    send(packet, parsed, icmp, quoted, &rewritten, reason, found)
 }
 
 /// About a flow of a mode without flow table, to its backend.
@@ -122,33 +123,33 @@ fn about_service<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     parsed: &Parsed<F>,
     icmp: &Icmp,
     quoted: &Quoted<F>,
-    (index, service): (u32, &Service),
-) -> Verdict {
+    service: &Service,
+    found: &mut Findings,
+) -> Reason {
     let key = quoted.key.reversed();
     let hash = select::slot_hash::<F>(&key, service, tables.settings().flow_seed);
-    let chosen = select::peek(tables, &key, service, hash);
-    let backend_index = match chosen {
+    let backend_index = match select::peek(tables, &key, service, hash) {
         Ok(backend) => backend,
-        Err(reason) => return Verdict::of_service(reason, index),
+        Err(reason) => return reason,
     };
-    let verdict = |reason| Verdict::of_backend(reason, index, backend_index);
+    found.backend = backend_index;
     let Some(backend) = tables.backend(backend_index) else {
-        return verdict(Reason::Inconsistent);
+        return Reason::Inconsistent;
     };
     if backend.flags & (RESOLVED | ALIVE) != RESOLVED | ALIVE {
-        return verdict(Reason::NextHopUnknown);
+        return Reason::NextHopUnknown;
     }
-    let sent = Verdict {
-        interface: backend.link.interface(),
-        ..verdict(Reason::IcmpForwarded)
-    };
     if service.mode == MODE_DNAT {
         let rewritten = for_dnat_backend(parsed, quoted, backend);
-        return send(packet, parsed, icmp, quoted, &rewritten, sent);
+        let reason = Reason::IcmpForwarded;
+        return send(packet, parsed, icmp, quoted, &rewritten, reason, found);
     }
     match stateless::send(packet, tables, parsed, service.mode, backend, hash) {
-        Ok(()) => sent,
-        Err(reason) => verdict(reason),
+        Ok(()) => {
+            found.interface = backend.link.interface();
+            Reason::IcmpForwarded
+        }
+        Err(reason) => reason,
     }
 }
 
@@ -182,11 +183,13 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     parsed: &Parsed<F>,
     icmp: &Icmp,
     quoted: &Quoted<F>,
-) -> Option<Verdict> {
+    found: &mut Findings,
+) -> Option<Reason> {
     let key = &quoted.key;
     let port = key.destination_port();
     let index = dnat_backend(tables, key.destination(), port, key.protocol())?;
     let service = tables.service(index)?;
+    found.service = index;
     let (address, port) = stateless::service_address::<F>(service, port);
     let way = packet.route::<F>(&RouteQuery {
         source: address,
@@ -197,14 +200,12 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     });
     let (parsed, link, reason) = match way {
         Way::Link(link) => (*parsed, link, Reason::IcmpReplied),
-        Way::Host if parsed.ip.ttl <= 1 => {
-            return Some(Verdict::of_service(Reason::TtlExceeded, index));
-        }
+        Way::Host if parsed.ip.ttl <= 1 => return Some(Reason::TtlExceeded),
         Way::Host => {
             let (parsed, link) = stateless::to_host(parsed);
             (parsed, link, Reason::RepliedByHost)
         }
-        Way::TooBig(_) => return Some(Verdict::of_service(Reason::NextHopUnknown, index)),
+        Way::TooBig(_) => return Some(Reason::NextHopUnknown),
     };
     let rewritten = Rewritten {
         source: address,
@@ -219,8 +220,9 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
         },
         link,
     };
-    let verdict = Verdict::of_service(reason, index);
-    Some(send(packet, &parsed, icmp, quoted, &rewritten, verdict))
+    Some(send(
+        packet, &parsed, icmp, quoted, &rewritten, reason, found,
+    ))
 }
 
 /// Writes everything, one hop further.
@@ -231,23 +233,17 @@ fn send<F: Messages, P: Packet>(
     icmp: &Icmp,
     quoted: &Quoted<F>,
     rewritten: &Rewritten<F>,
-    verdict: Verdict,
-) -> Verdict {
-    let reason = if parsed.ip.ttl <= 1 {
-        Reason::TtlExceeded
-    } else if write(packet, parsed, icmp, quoted, rewritten).is_none() {
-        Reason::Inconsistent
-    } else {
-        return Verdict {
-            interface: rewritten.link.interface(),
-            ..verdict
-        };
-    };
-    Verdict {
-        reason,
-        interface: 0,
-        ..verdict
+    reason: Reason,
+    found: &mut Findings,
+) -> Reason {
+    if parsed.ip.ttl <= 1 {
+        return Reason::TtlExceeded;
     }
+    if write(packet, parsed, icmp, quoted, rewritten).is_none() {
+        return Reason::Inconsistent;
+    }
+    found.interface = rewritten.link.interface();
+    reason
 }
 
 #[inline(always)]

@@ -14,7 +14,8 @@ use wire::checksum::Delta;
 use wire::icmp::{self, Icmp};
 
 use crate::parse::{self, Header};
-use crate::{FamilyTables, Packet, Parsed, Tables, Transport, Verdict, classify};
+use crate::verdict::Findings;
+use crate::{FamilyTables, Packet, Parsed, Tables, Transport, classify};
 
 /// Where a message can begin at most: nobody sends errors behind kilobytes of extensions.
 const MAX_OFFSET: usize = 1024;
@@ -100,9 +101,10 @@ pub(crate) fn walk<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
     ip_offset: usize,
-) -> Verdict {
+    found: &mut Findings,
+) -> Reason {
     let packet = &mut packet.local();
-    let for_host = Verdict::of(Reason::IcmpForHost);
+    let for_host = Reason::IcmpForHost;
     let zero = tables.zero();
     let Ok(mut parsed) = parse::parse::<F, _>(packet, ip_offset, || zero) else {
         return for_host;
@@ -121,10 +123,10 @@ pub(crate) fn walk<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     let kind = addressee(tables, &parsed);
     match F::kind(icmp.kind) {
         Kind::EchoRequest if kind & ECHO != 0 && F::is_unicast(parsed.key.source()) => {
-            echo::answer(packet, &parsed, &icmp)
+            echo::answer(packet, &parsed, &icmp, found)
         }
         Kind::Error if is_ours(tables, kind) => {
-            error::forward(packet, tables, &parsed, &icmp).unwrap_or(for_host)
+            error::forward(packet, tables, &parsed, &icmp, found).unwrap_or(for_host)
         }
         _ => for_host,
     }

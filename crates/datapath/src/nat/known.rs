@@ -10,8 +10,8 @@ use super::promote::{Promotion, promote};
 use super::rewrite::rewrite;
 use super::{ip_bytes, link_back};
 use crate::parse::Header;
-use crate::walk::Walked;
-use crate::{FamilyTables, FlowTable, Packet, Parsed, Segment, Tables, Transport, Verdict};
+use crate::verdict::Findings;
+use crate::{FamilyTables, FlowTable, Packet, Parsed, Segment, Tables, Transport};
 
 /// A RST this far ahead of what the backend acknowledged is taken to be genuine. The backend
 /// itself insists on an exact match (RFC 5961, section 3.2), but its acknowledgment may not have
@@ -41,31 +41,33 @@ pub(super) fn forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     tables: &T,
     parsed: &Parsed<F>,
     orphaned: &mut bool,
-) -> Option<Walked> {
+    found: &mut Findings,
+) -> Option<Reason> {
     let link = link_back(packet, parsed);
     let now = tables.now();
     let look = |table| tables.flow(table, &parsed.key, |entry| see(entry, parsed, &link, now));
 
     let mut table = FlowTable::Established;
-    let mut found = look(table);
-    if found.is_none() {
+    let mut entry = look(table);
+    if entry.is_none() {
         table = FlowTable::HalfOpen;
-        found = look(table);
+        entry = look(table);
     }
-    if found.is_none() && !parsed.segment.is_opening() {
+    if entry.is_none() && !parsed.segment.is_opening() {
         // Another CPU may have moved the flow over between the two lookups.
         table = FlowTable::Established;
-        found = look(table);
+        entry = look(table);
     }
-    let flow = found?;
+    let flow = entry?;
+    found.belongs(flow.service, flow.backend);
     if flow.direction == FORWARD {
         if table == FlowTable::HalfOpen && !holds_claim(tables, parsed, &flow, now) {
             tables.remove_flow(table, &parsed.key);
             return None;
         }
-        to_backend(packet, tables, parsed, table, &flow, orphaned)
+        to_backend(packet, tables, parsed, table, &flow, orphaned, found)
     } else {
-        Some(to_client(packet, tables, parsed, table, &flow))
+        Some(to_client(packet, tables, parsed, table, &flow, found))
     }
 }
 
@@ -167,19 +169,18 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     table: FlowTable,
     flow: &Known<F>,
     orphaned: &mut bool,
-) -> Option<Walked> {
-    let verdict = |reason| Verdict::of_backend(reason, flow.service, flow.backend);
-    let done = |reason| Some(Walked::done(verdict(reason)));
+    found: &mut Findings,
+) -> Option<Reason> {
     // Before anything else: this direction's entry has it already and will not say so again.
     let link = link_back(packet, parsed);
     if flow.client != link {
         tell_other(tables, parsed, table, flow, |reverse| reverse.client = link);
     }
     if parsed.ip.ttl <= 1 {
-        return done(Reason::TtlExceeded);
+        return Some(Reason::TtlExceeded);
     }
     let Some(backend) = tables.backend(flow.backend) else {
-        return done(Reason::Inconsistent);
+        return Some(Reason::Inconsistent);
     };
     // A SYN behind the end of a connection is a new one; before, it is the first one repeated.
     let is_new = parsed.segment.is_opening() && flow.seen & FIN_SEEN != 0;
@@ -190,11 +191,10 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
         return None;
     }
     if backend.flags & RESOLVED == 0 {
-        return done(Reason::NextHopUnknown);
+        return Some(Reason::NextHopUnknown);
     }
     if parsed.ip.length > u32::from(backend.mtu) {
-        let mtu = u32::from(backend.mtu);
-        return Some(Walked::too_big(verdict(Reason::TooBig), mtu));
+        return Some(found.too_big(backend.mtu.into()));
     }
     if parsed.segment.flags & (tcp::SYN | tcp::RST) != 0 {
         note_control_flags(tables, parsed, table, flow);
@@ -204,17 +204,15 @@ fn to_backend<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
         match promote(tables, parsed, flow) {
             Promotion::Done | Promotion::NotYet => {}
             Promotion::TableFull => reason = Reason::ForwardedTableFull,
-            Promotion::TupleTaken => return done(Reason::NoFlow),
+            Promotion::TupleTaken => return Some(Reason::NoFlow),
         }
     }
     if rewrite(packet, parsed, &flow.becomes, &backend.link).is_none() {
-        return done(Reason::Inconsistent);
+        return Some(Reason::Inconsistent);
     }
     tables.count_forwarded(flow.backend, ip_bytes(parsed), false);
-    Some(Walked::done(Verdict {
-        interface: backend.link.interface(),
-        ..verdict(reason)
-    }))
+    found.interface = backend.link.interface();
+    Some(reason)
 }
 
 /// Backend to client.
@@ -225,10 +223,10 @@ fn to_client<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     parsed: &Parsed<F>,
     table: FlowTable,
     flow: &Known<F>,
-) -> Walked {
-    let verdict = |reason| Verdict::of_backend(reason, flow.service, flow.backend);
+    found: &mut Findings,
+) -> Reason {
     if parsed.ip.ttl <= 1 {
-        return Walked::done(verdict(Reason::TtlExceeded));
+        return Reason::TtlExceeded;
     }
     // What came in by an interface fits it, and nobody has to look.
     let way_out = flow.client.interface();
@@ -236,7 +234,7 @@ fn to_client<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
         && way_out != packet.ingress_interface()
         && let Some(mtu) = packet.too_big_for(way_out, parsed.ip.length)
     {
-        return Walked::too_big(verdict(Reason::TooBig), mtu);
+        return found.too_big(mtu);
     }
     if table == FlowTable::HalfOpen {
         if parsed.segment.transport == Transport::Udp {
@@ -248,13 +246,11 @@ fn to_client<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
         }
     }
     if rewrite(packet, parsed, &flow.becomes, &flow.client).is_none() {
-        return Walked::done(verdict(Reason::Inconsistent));
+        return Reason::Inconsistent;
     }
     tables.count_replied(flow.backend, ip_bytes(parsed));
-    Walked::done(Verdict {
-        interface: way_out,
-        ..verdict(Reason::Replied)
-    })
+    found.interface = way_out;
+    Reason::Replied
 }
 
 /// An ACK without SYN. UDP flows are promoted by the backend's answer, or by what the client sends

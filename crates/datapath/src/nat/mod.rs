@@ -23,8 +23,8 @@ use abi::family::Family;
 use abi::reason::Reason;
 
 use crate::parse::Header;
-use crate::walk::Walked;
-use crate::{FamilyTables, Packet, Parsed, Tables, Verdict};
+use crate::verdict::Findings;
+use crate::{FamilyTables, Packet, Parsed, Tables};
 
 /// A packet to a service or ([`NO_INDEX`]) to a source address of ours: of a flow we know, the
 /// first of one, or the host's own.
@@ -34,15 +34,17 @@ pub(crate) fn forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     tables: &T,
     parsed: &Parsed<F>,
     service: u32,
-) -> Walked {
+    found: &mut Findings,
+) -> Reason {
     let mut orphaned = false;
-    if let Some(walked) = known::forward(packet, tables, parsed, &mut orphaned) {
-        return walked;
+    if let Some(reason) = known::forward(packet, tables, parsed, &mut orphaned, found) {
+        return reason;
     }
+    found.belongs(service, NO_INDEX);
     if service == NO_INDEX {
-        return Walked::done(Verdict::of(Reason::NotForService));
+        return Reason::NotForService;
     }
-    start::start(packet, tables, parsed, service, orphaned)
+    start::start(packet, tables, parsed, orphaned, found)
 }
 
 /// The way back to whoever sent this packet.

@@ -12,8 +12,8 @@ use super::rewrite::rewrite;
 use super::{ip_bytes, link_back};
 use crate::parse::Header;
 use crate::select::{self, Choice, Routed};
-use crate::walk::Walked;
-use crate::{FamilyTables, FlowTable, InsertError, Packet, Parsed, Tables, Transport, Verdict};
+use crate::verdict::Findings;
+use crate::{FamilyTables, FlowTable, InsertError, Packet, Parsed, Tables, Transport};
 
 /// Picks a backend and a port for the packet's flow, enters it and sends the packet on.
 /// `orphaned`: the flow's backend died, and its packets go to another one, which will reset it.
@@ -22,13 +22,12 @@ pub(super) fn start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
     parsed: &Parsed<F>,
-    service: u32,
     orphaned: bool,
-) -> Walked {
-    match check(parsed, orphaned).and_then(|()| try_start(packet, tables, parsed, service)) {
-        Ok(walked) => walked,
-        Err(reason) => Walked::done(Verdict::of_service(reason, service)),
-    }
+    found: &mut Findings,
+) -> Reason {
+    check(parsed, orphaned)
+        .and_then(|()| try_start(packet, tables, parsed, found))
+        .unwrap_or_else(|reason| reason)
 }
 
 #[inline(always)]
@@ -51,18 +50,18 @@ fn try_start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
     parsed: &Parsed<F>,
-    service_index: u32,
-) -> Result<Walked, Reason> {
+    found: &mut Findings,
+) -> Result<Reason, Reason> {
+    let service_index = found.service;
     let service = tables.service(service_index).ok_or(Reason::Inconsistent)?;
     let seed = tables.settings().flow_seed;
     let choice = choose(packet, tables, parsed, service_index, service)?;
     let backend_index = choice.backend;
     let backend = tables.backend(backend_index).ok_or(Reason::Inconsistent)?;
     select::check(backend)?;
-    let verdict = |reason| Verdict::of_backend(reason, service_index, backend_index);
     if parsed.ip.length > u32::from(backend.mtu) {
-        let mtu = u32::from(backend.mtu);
-        return Ok(Walked::too_big(verdict(Reason::TooBig), mtu));
+        found.backend = backend_index;
+        return Err(found.too_big(backend.mtu.into()));
     }
     let opening = Opening {
         parsed,
@@ -79,10 +78,9 @@ fn try_start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     };
     rewrite(packet, parsed, &becomes, &backend.link).ok_or(Reason::Inconsistent)?;
     tables.count_forwarded(backend_index, ip_bytes(parsed), true);
-    Ok(Walked::done(Verdict {
-        interface: backend.link.interface(),
-        ..verdict(choice.reason)
-    }))
+    found.backend = backend_index;
+    found.interface = backend.link.interface();
+    Ok(choice.reason)
 }
 
 /// What the packet becomes if its flow could not be entered: if another CPU has started the same

@@ -16,7 +16,7 @@ use wire::ipv4;
 
 use crate::{FamilyTables, Parsed, Segment, Tables};
 
-/// The backend of a packet and why it goes there; aligned as [`crate::Verdict`] is.
+/// The backend of a packet and why it goes there; aligned, because it crosses the kernel's stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub(crate) struct Choice {

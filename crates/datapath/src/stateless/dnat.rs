@@ -12,8 +12,8 @@ use wire::{tcp, udp};
 
 use crate::packet::{RouteQuery, Way};
 use crate::parse::Header;
-use crate::walk::Walked;
-use crate::{Packet, Parsed, Tables, Transport, Verdict};
+use crate::verdict::Findings;
+use crate::{Packet, Parsed, Tables, Transport};
 
 /// The addresses and ports that a packet gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +118,13 @@ pub(crate) fn reply<F: Header, P: Packet, T: Tables>(
     tables: &T,
     parsed: &Parsed<F>,
     index: u32,
-) -> Walked {
-    let verdict = |reason| Verdict::of_service(reason, index);
+    found: &mut Findings,
+) -> Reason {
     let Some(service) = tables.service(index) else {
-        return Walked::done(verdict(Reason::Inconsistent));
+        return Reason::Inconsistent;
     };
     if parsed.ip.ttl <= 1 {
-        return Walked::done(verdict(Reason::TtlExceeded));
+        return Reason::TtlExceeded;
     }
     let (address, port) = service_address::<F>(service, parsed.key.source_port());
     let becomes = Becomes::source(parsed, address, port);
@@ -137,16 +137,14 @@ pub(crate) fn reply<F: Header, P: Packet, T: Tables>(
     });
     let link = match way {
         Way::Link(link) => link,
-        Way::TooBig(mtu) => return Walked::too_big(verdict(Reason::TooBig), mtu),
-        Way::Host => return Walked::done(by_host(packet, parsed, &becomes, index)),
+        Way::TooBig(mtu) => return found.too_big(mtu),
+        Way::Host => return by_host(packet, parsed, &becomes),
     };
     if rewrite(packet, parsed, &becomes, &link).is_none() {
-        return Walked::done(verdict(Reason::Inconsistent));
+        return Reason::Inconsistent;
     }
-    Walked::done(Verdict {
-        interface: link.interface(),
-        ..verdict(Reason::Replied)
-    })
+    found.interface = link.interface();
+    Reason::Replied
 }
 
 /// The service's address and port, for an answer from a backend's `port`.
@@ -166,14 +164,12 @@ fn by_host<F: Header, P: Packet>(
     packet: &mut P,
     parsed: &Parsed<F>,
     becomes: &Becomes<F>,
-    index: u32,
-) -> Verdict {
+) -> Reason {
     let (parsed, link) = to_host(parsed);
-    let reason = match rewrite(packet, &parsed, becomes, &link) {
+    match rewrite(packet, &parsed, becomes, &link) {
         Some(()) => Reason::RepliedByHost,
         None => Reason::Inconsistent,
-    };
-    Verdict::of_service(reason, index)
+    }
 }
 
 /// What to write for the host's stack to see: one hop more than the packet came with, because

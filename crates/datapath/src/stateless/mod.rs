@@ -14,8 +14,8 @@ use abi::service::{MODE_DNAT, MODE_GUE, MODE_IPIP, MODE_L2_DSR, QUIC, Service};
 
 use crate::parse::Header;
 use crate::select::{self, Choice, Routed};
-use crate::walk::Walked;
-use crate::{FamilyTables, Packet, Parsed, Tables, Transport, Verdict};
+use crate::verdict::Findings;
+use crate::{FamilyTables, Packet, Parsed, Tables, Transport};
 
 /// Sends a packet to the backend of its flow.
 #[inline(always)]
@@ -23,35 +23,36 @@ pub(crate) fn forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,
     tables: &T,
     parsed: &Parsed<F>,
-    index: u32,
     service: &Service,
-) -> Walked {
-    let hash = select::slot_hash::<F>(&parsed.key, service, tables.settings().flow_seed);
-    let choice = match choose(packet, tables, parsed, index, service, hash) {
-        Ok(choice) => choice,
-        Err(reason) => return Walked::done(Verdict::of_service(reason, index)),
-    };
-    let verdict = |reason| Verdict::of_backend(reason, index, choice.backend);
-    let Some(backend) = tables.backend(choice.backend) else {
-        return Walked::done(verdict(Reason::Inconsistent));
-    };
-    if let Err(reason) = select::check(backend) {
-        return Walked::done(verdict(reason));
-    }
-    let features = tables.settings().features;
-    let room = u32::from(backend.mtu).saturating_sub(overhead(features, service.mode, backend));
+    found: &mut Findings,
+) -> Reason {
+    try_forward(packet, tables, parsed, service, found).unwrap_or_else(|reason| reason)
+}
+
+#[inline(always)]
+fn try_forward<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
+    packet: &mut P,
+    tables: &T,
+    parsed: &Parsed<F>,
+    service: &Service,
+    found: &mut Findings,
+) -> Result<Reason, Reason> {
+    let settings = tables.settings();
+    let hash = select::slot_hash::<F>(&parsed.key, service, settings.flow_seed);
+    let choice = choose(packet, tables, parsed, found.service, service, hash)?;
+    found.backend = choice.backend;
+    let backend = tables.backend(choice.backend).ok_or(Reason::Inconsistent)?;
+    select::check(backend)?;
+    let overhead = overhead(settings.features, service.mode, backend);
+    let room = u32::from(backend.mtu).saturating_sub(overhead);
     if parsed.ip.length > room {
-        return Walked::too_big(verdict(Reason::TooBig), room);
+        return Err(found.too_big(room));
     }
-    if let Err(reason) = send(packet, tables, parsed, service.mode, backend, hash) {
-        return Walked::done(verdict(reason));
-    }
+    send(packet, tables, parsed, service.mode, backend, hash)?;
     let new_flow = parsed.segment.is_opening();
     tables.count_forwarded(choice.backend, u64::from(parsed.ip.length), new_flow);
-    Walked::done(Verdict {
-        interface: backend.link.interface(),
-        ..verdict(choice.reason)
-    })
+    found.interface = backend.link.interface();
+    Ok(choice.reason)
 }
 
 /// The backend, by connection id where the service wants that.
