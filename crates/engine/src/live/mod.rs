@@ -19,6 +19,8 @@ mod plan;
 mod service;
 mod slots;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod view;
 mod write;
 
