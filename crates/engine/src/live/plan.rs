@@ -210,9 +210,13 @@ impl Planner<'_> {
         let kept = std::mem::take(&mut self.writes);
         let members = roster.members.iter();
         let died = self.applied.backends_died;
-        let members = members.map(|member| match member.lives() {
-            true => self.bury(member),
-            false => member.clone(),
+        let members = members.map(|member| Member {
+            // The ring goes, too.
+            slots: 0,
+            ..match member.lives() {
+                true => self.bury(member),
+                false => member.clone(),
+            }
         });
         let mut removed = Roster {
             members: members.collect(),
