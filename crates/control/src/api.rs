@@ -243,7 +243,9 @@ async fn reload(State(reload): State<mpsc::Sender<ReloadRequest>>) -> Response {
         Ok(Ok(reloaded)) => Json(reloaded).into_response(),
         Ok(Err(problem)) => {
             let status = match problem {
-                ReloadError::Engine(_) => StatusCode::INTERNAL_SERVER_ERROR,
+                ReloadError::Engine(_) | ReloadError::HalfChanged(_) => {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                }
                 ReloadError::NoFile | ReloadError::Config(_) | ReloadError::Restart(_) => REFUSED,
             };
             (status, problem.to_string()).into_response()

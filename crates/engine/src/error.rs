@@ -18,6 +18,16 @@ pub enum EngineError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A change failed half-way, and so did taking back what had been written.
+    #[error(
+        "{error}; expected: everything as it was before, but that failed, too ({back}), so packets meet a part of the change: restart evenkeel"
+    )]
+    HalfChanged {
+        /// Why the change failed.
+        error: Box<EngineError>,
+        /// Why it could not be taken back.
+        back: Box<EngineError>,
+    },
     /// The program could not be attached.
     #[error("cannot attach to {interface} in {mode} mode: {reason}")]
     Attach {

@@ -39,7 +39,20 @@ pub enum ReloadError {
     Restart(Vec<String>),
     /// The data plane did not take it.
     #[error("{0}\n\nnothing was changed")]
-    Engine(#[from] EngineError),
+    Engine(EngineError),
+    /// The data plane took a part of it, and did not let go of that.
+    #[error("{0}")]
+    HalfChanged(EngineError),
+}
+
+impl From<EngineError> for ReloadError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::RestartNeeded { what } => Self::Restart(vec![what]),
+            EngineError::HalfChanged { .. } => Self::HalfChanged(error),
+            error => Self::Engine(error),
+        }
+    }
 }
 
 impl Running {
@@ -81,11 +94,7 @@ impl Running {
             .await;
         let applied = lock(&self.instance).apply(&desired, resolutions);
         self.retarget();
-        match applied {
-            Ok(applied) => Ok(reloaded(&desired, applied, warnings)),
-            Err(EngineError::RestartNeeded { what }) => Err(ReloadError::Restart(vec![what])),
-            Err(error) => Err(error.into()),
-        }
+        Ok(reloaded(&desired, applied?, warnings))
     }
 }
 

@@ -31,6 +31,12 @@ impl Indices {
     pub(crate) fn give(&mut self, index: u32) {
         self.free.push_back(index);
     }
+
+    /// How many nobody has.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.free.len() + (self.limit - self.next) as usize
+    }
 }
 
 #[cfg(test)]

@@ -69,6 +69,8 @@ pub struct Live {
     left_regions: Vec<(Region, u64)>,
     service_indices: Indices,
     backend_indices: Indices,
+    /// Indices of backends that are free as soon as their entries are cleared.
+    left_backends: Vec<u32>,
     clock: Clock,
     /// How often was swept.
     sweeps: u64,
@@ -137,8 +139,6 @@ struct Plan {
     directory_v4: Option<Directory<V4>>,
     directory_v6: Option<Directory<V6>>,
     writes: Writes,
-    /// What is written when nothing leads there any more.
-    last_writes: Writes,
     left_regions: Vec<Region>,
     died: BTreeSet<u32>,
     arena: Arena,
@@ -163,6 +163,7 @@ impl Live {
             left_regions: Vec::new(),
             service_indices: Indices::new(room.services),
             backend_indices: Indices::new(room.backends),
+            left_backends: Vec::new(),
             clock: Clock { ticks: 0, tick },
             sweeps: 0,
             refusals: (0, 0),
@@ -260,13 +261,9 @@ impl Live {
             services.insert(identity, roster);
         }
         let mut removed = Vec::new();
-        let mut last_writes = Writes::default();
         for (identity, roster) in &self.services {
             if !services.contains_key(identity) {
-                let (roster, writes) = planner.remove(roster);
-                removed.push(roster);
-                last_writes.backends.extend(writes.backends);
-                last_writes.services.extend(writes.services);
+                removed.push(planner.remove(roster));
             }
         }
         let keys = Keys::of(services.values().map(Arc::as_ref));
@@ -278,7 +275,6 @@ impl Live {
             directory_v4: None,
             directory_v6: None,
             writes: planner.writes,
-            last_writes,
             left_regions: planner.left_regions,
             died: planner.died,
             arena: planner.arena,
@@ -291,9 +287,7 @@ impl Live {
             plan.directory_v6 = Some(self.fitting(Directory::build(&plan.keys.directory)?)?);
         }
         plan.applied.directory_written = changed;
-        let writes = [&plan.writes, &plan.last_writes];
-        let written = writes.map(|writes| writes.backends.len() + writes.services.len());
-        plan.applied.entries_written = (written[0] + written[1]) as u64;
+        plan.applied.entries_written = plan.writes.entries() as u64;
         Ok(plan)
     }
 

@@ -20,14 +20,33 @@ use crate::desired::{Backend, BackendState, Desired, NextHop, Service};
 /// How a backend is reached, if that is known.
 pub type NextHops<'a> = dyn Fn(&Service, &Backend) -> Option<NextHop> + 'a;
 
-/// What is written to the maps before the directory, in this order, each with what was there.
+/// A backend's index, what its entry becomes, and what it was.
+pub(crate) type BackendWrite = (u32, backend::Backend, backend::Backend);
+/// A service's index, what its entry becomes, and what it was.
+pub(crate) type ServiceWrite = (u32, service::Service, service::Service);
+
+/// What is written to the maps besides keys and directories.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writes {
-    pub(crate) backends: Vec<(u32, backend::Backend, backend::Backend)>,
     /// Regions that nothing leads to yet.
     pub(crate) regions: Vec<(Region, Vec<Slot>)>,
+    /// Backends that live.
+    pub(crate) backends: Vec<BackendWrite>,
+    /// Services that stay or come.
+    pub(crate) services: Vec<ServiceWrite>,
+    /// Services that go.
+    pub(crate) removed: Vec<ServiceWrite>,
+    /// Backends that die.
+    pub(crate) dead: Vec<BackendWrite>,
+    /// Slots of regions that packets read.
     pub(crate) slots: Vec<SlotWrite>,
-    pub(crate) services: Vec<(u32, service::Service, service::Service)>,
+}
+
+impl Writes {
+    /// Entries of services and backends.
+    pub(crate) fn entries(&self) -> usize {
+        self.backends.len() + self.services.len() + self.removed.len() + self.dead.len()
+    }
 }
 
 /// A plan in the making.
@@ -197,17 +216,15 @@ impl Planner<'_> {
         dead.standing = Standing::Dead;
         dead.entry.flags &= !(backend::ALIVE | backend::TAKES_NEW);
         self.writes
-            .backends
+            .dead
             .push((dead.index, dead.entry, member.entry));
         self.died.insert(dead.index);
         self.applied.backends_died += 1;
         dead
     }
 
-    /// A service that is no longer wanted, with all its backends dead. Nothing of that is written
-    /// before the directory has forgotten it.
-    pub(crate) fn remove(&mut self, roster: &Roster) -> (Roster, Writes) {
-        let kept = std::mem::take(&mut self.writes);
+    /// A service that is no longer wanted, with all its backends dead.
+    pub(crate) fn remove(&mut self, roster: &Roster) -> Roster {
         let members = roster.members.iter();
         let died = self.applied.backends_died;
         let members = members.map(|member| Member {
@@ -226,12 +243,12 @@ impl Planner<'_> {
         self.applied.services_removed += 1;
         let nothing = service::Service::default();
         self.writes
-            .services
+            .removed
             .push((removed.index, nothing, removed.entry));
         removed.entry = nothing;
         removed.changing.clear();
         self.left_regions.extend(removed.region.take());
-        (removed, std::mem::replace(&mut self.writes, kept))
+        removed
     }
 
     /// The slots under the owners that the members make.

@@ -203,15 +203,15 @@ impl Live {
     /// Gives back indices and regions that nothing leads to any more.
     fn retire<M: Maps>(&mut self, maps: &mut M, findings: &Findings) -> Result<(), EngineError> {
         let sweep = self.sweeps;
-        let mut free = Vec::new();
+        let free = &mut self.left_backends;
         for roster in self.services.values_mut() {
             let mut members = roster.members.iter();
             if members.any(|member| member.standing != Standing::Configured) {
-                retire_members(Arc::make_mut(roster), maps, findings, sweep, &mut free);
+                retire_members(Arc::make_mut(roster), maps, findings, sweep, free);
             }
         }
         for roster in &mut self.removed {
-            retire_members(roster, maps, findings, sweep, &mut free);
+            retire_members(roster, maps, findings, sweep, free);
         }
         let indices = &mut self.service_indices;
         self.removed.retain_mut(|roster| {
@@ -229,16 +229,22 @@ impl Live {
             }
             sweep < *free_at
         });
-        if free.is_empty() {
+        self.clear(maps)
+    }
+
+    /// Backends that left are no longer led to by keys of their own, then no longer there. What
+    /// fails the next sweep does.
+    fn clear<M: Maps>(&mut self, maps: &mut M) -> Result<(), EngineError> {
+        if self.left_backends.is_empty() {
             return Ok(());
         }
-        // No longer led to by keys of their own, then no longer there.
         let keys = super::Keys::of(self.services.values().map(Arc::as_ref));
-        super::write::write_all_keys(maps, &self.keys, &keys)?;
+        super::write::write_keys(maps, &self.keys, &keys)?;
         self.keys = keys;
-        for index in free {
-            maps.write_backend(index, &backend::Backend::default())?;
-            self.backend_indices.give(index);
+        while let Some(index) = self.left_backends.last() {
+            maps.write_backend(*index, &backend::Backend::default())?;
+            self.backend_indices.give(*index);
+            self.left_backends.pop();
         }
         Ok(())
     }

@@ -1,10 +1,19 @@
 //! What one change does, on maps in memory. What many do to flows is in `tests/tests/history_*.rs`.
+//!
+//! - `failure`: what is left of a change or a sweep that fails half-way.
+
+mod failure;
+mod memory;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use abi::backend::{ALIVE, TAKES_NEW};
 use abi::directory::{DNAT_BACKEND, ECHO, NAT_SOURCE, SERVICE, VIP};
+use abi::exception::Exception;
+use abi::flow::FlowKeyV4;
 use abi::slot::{SETTLING, STEADY, TRANSITION};
+
+use wire::{Be16, Be32, ipv4};
 
 use super::*;
 use crate::desired::{
@@ -13,7 +22,10 @@ use crate::desired::{
 };
 use crate::directory::Key;
 use crate::sweep::Ages;
+use memory::Memory;
 
+const TICK: Duration = Duration::from_millis(1);
+const WINDOW: Duration = Duration::from_secs(100);
 const VIP_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 fn backend(host: u8) -> Backend {
@@ -29,6 +41,7 @@ fn service(port: u16, mode: ForwardingMode, hosts: &[u8]) -> Service {
     let mut service = Service::new(id, hosts.iter().copied().map(backend).collect());
     service.mode = mode;
     service.ring_log2 = Some(6);
+    service.transition_window = WINDOW;
     service
 }
 
@@ -49,20 +62,30 @@ fn next_hop(_: &Service, _: &Backend) -> Option<NextHop> {
     })
 }
 
+fn client(flow: u16) -> FlowKeyV4 {
+    let ports = (Be16::new(flow), Be16::new(80));
+    let vip = Be32::new(VIP_ADDRESS.to_bits());
+    FlowKeyV4::constant(Be32::new(0x6440_0001), vip, ports, ipv4::TCP)
+}
+
 /// A live state with its maps.
 struct Scene {
     live: Live,
-    maps: Image,
+    maps: Memory,
 }
 
 impl Scene {
     fn new(desired: &Desired) -> Self {
-        let maps = Image::build(&Desired::default(), |_, _| None).unwrap();
+        Self::on(Memory::new(), desired)
+    }
+
+    /// With these maps, which are empty.
+    fn on(maps: Memory, desired: &Desired) -> Self {
         let mut all = settings(desired, false);
         all.features = abi::control::feature::ALL;
         all.any_port = 1;
         let mut scene = Self {
-            live: Live::new(all, maps.room(), Duration::from_millis(1)),
+            live: Live::new(all, maps.room(), TICK),
             maps,
         };
         scene.apply(desired);
@@ -77,9 +100,29 @@ impl Scene {
         self.live.apply(&mut self.maps, desired, &next_hop)
     }
 
-    fn sweep(&mut self) {
+    fn sweep(&mut self) -> Swept {
+        self.try_sweep().unwrap()
+    }
+
+    fn try_sweep(&mut self) -> Result<Swept, EngineError> {
         let ages = Ages::of(&Timeouts::default());
-        self.live.sweep(&mut self.maps, &ages).unwrap();
+        self.live.sweep(&mut self.maps, &ages)
+    }
+
+    /// Lets time pass.
+    fn pass(&mut self, time: Duration) {
+        self.maps.now += (time.as_nanos() / TICK.as_nanos()) as u32;
+    }
+
+    /// Enters a flow of the first service's slot at `place`, as a packet does.
+    fn enter(&mut self, flow: u16, place: usize, backend: u32) {
+        let entry = Exception {
+            service: 0,
+            hash: (place as u32) << (32 - 6),
+            last_seen: self.maps.now,
+            backend,
+        };
+        self.maps.exceptions.insert(client(flow), entry);
     }
 
     /// Of the only service: how many slots are in each state.
@@ -91,9 +134,9 @@ impl Scene {
     }
 
     fn ring(&self) -> Vec<abi::slot::Slot> {
-        let ring = self.maps.services[0].ring;
+        let ring = self.maps.image.services[0].ring;
         let first = ring.first_slot() as usize;
-        self.maps.slots[first..first + ring.length() as usize].to_vec()
+        self.maps.image.slots[first..first + ring.length() as usize].to_vec()
     }
 
     /// Of the first service: the index of a backend, if it has one that is configured.
@@ -128,9 +171,9 @@ fn with_state(service: &Service, host: u8, state: BackendState) -> Service {
 fn a_change_of_nothing_writes_nothing() {
     let one = desired(&[service(80, ForwardingMode::Ipip, &[2, 3])]);
     let mut scene = Scene::new(&one);
-    let before = scene.maps.clone();
+    let before = scene.maps.image.clone();
     assert_eq!(scene.apply(&one), Applied::default());
-    assert_eq!(scene.maps, before);
+    assert_eq!(scene.maps.image, before);
 }
 
 #[test]
@@ -139,7 +182,7 @@ fn a_backend_among_many_services_changes_its_service_only() {
         .map(|port| service(port, ForwardingMode::Ipip, &[2, 3]))
         .collect();
     let mut scene = Scene::new(&desired(&many));
-    let before = scene.maps.clone();
+    let before = scene.maps.image.clone();
     many[70].backends.push(backend(4));
     let applied = scene.apply(&desired(&many));
     assert_eq!((applied.services_changed, applied.backends_added), (1, 1));
@@ -147,7 +190,7 @@ fn a_backend_among_many_services_changes_its_service_only() {
         (applied.entries_written, applied.directory_written),
         (1, false)
     );
-    let changed = scene.maps.slots.iter().zip(&before.slots);
+    let changed = scene.maps.image.slots.iter().zip(&before.slots);
     let changed = changed.filter(|(new, old)| new != old).count() as u64;
     assert_eq!(changed, applied.slots_changed);
     assert!((16..40).contains(&changed), "{changed} of 64 slots");
@@ -157,13 +200,13 @@ fn a_backend_among_many_services_changes_its_service_only() {
 fn after_an_error_everything_is_as_it_was() {
     let one = service(80, ForwardingMode::Ipip, &[2, 3]);
     let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
-    let before = scene.maps.clone();
+    let before = scene.maps.image.clone();
     let mut crowded = service(81, ForwardingMode::Ipip, &[2, 3, 4]);
     crowded.ring_log2 = Some(1);
     let changed = with_state(&one, 2, BackendState::Down);
     let error = scene.try_apply(&desired(&[changed, crowded])).unwrap_err();
     assert!(matches!(error, EngineError::Ring { .. }), "{error}");
-    assert_eq!(scene.maps, before);
+    assert_eq!(scene.maps.image, before);
     assert_eq!(scene.live.desired().services, std::slice::from_ref(&one));
     let other_seed = Desired {
         seed: 99,
@@ -194,7 +237,7 @@ fn whoever_drains_keeps_the_index_and_whoever_comes_back_from_the_dead_gets_anot
     let first = scene.index(2);
     scene.apply(&desired(&[with_state(&one, 2, BackendState::Drain)]));
     assert_eq!(scene.index(2), first);
-    let flags = scene.maps.backends[first.unwrap() as usize].flags;
+    let flags = scene.maps.image.backends[first.unwrap() as usize].flags;
     assert_eq!(flags & (ALIVE | TAKES_NEW), ALIVE);
     assert_eq!(scene.states(), [32, 32, 0]);
     scene.apply(&desired(std::slice::from_ref(&one)));
@@ -202,7 +245,7 @@ fn whoever_drains_keeps_the_index_and_whoever_comes_back_from_the_dead_gets_anot
     let applied = scene.apply(&desired(&[with_state(&one, 2, BackendState::Down)]));
     assert_eq!((applied.backends_died, scene.index(2)), (1, None));
     assert_eq!(
-        scene.maps.backends[first.unwrap() as usize].flags & ALIVE,
+        scene.maps.image.backends[first.unwrap() as usize].flags & ALIVE,
         0
     );
     scene.apply(&desired(&[one]));
@@ -217,19 +260,18 @@ fn whoever_is_removed_stays_until_nothing_leads_there() {
     assert_eq!(applied.backends_removed, 1);
     for _ in 0..5 {
         scene.sweep();
-        assert_eq!(scene.maps.backends[gone].flags & ALIVE, ALIVE);
+        assert_eq!(scene.maps.image.backends[gone].flags & ALIVE, ALIVE);
         assert_eq!(scene.live.living().count(), 2);
     }
-    // The image's clock stands still: the window is over at once if it is none.
-    let mut now = service(80, ForwardingMode::Ipip, &[3]);
-    now.transition_window = Duration::ZERO;
-    scene.apply(&desired(&[now]));
-    scene.live.clock.ticks += 1 << 32;
+    scene.pass(WINDOW + TICK);
     for _ in 0..6 {
         scene.sweep();
     }
     assert_eq!(scene.states(), [64, 0, 0]);
-    assert_eq!(scene.maps.backends[gone], abi::backend::Backend::default());
+    assert_eq!(
+        scene.maps.image.backends[gone],
+        abi::backend::Backend::default()
+    );
     assert_eq!(scene.live.living().count(), 1);
 }
 
@@ -253,14 +295,14 @@ fn slots_of_nat_and_of_untracked_services_are_steady_at_once() {
 fn a_ring_grows_in_a_fresh_region_and_gets_no_shorter() {
     let mut one = service(80, ForwardingMode::Ipip, &[2, 3, 4]);
     let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
-    let old = scene.maps.services[0].ring;
+    let old = scene.maps.image.services[0].ring;
     let before = scene.ring();
     one.ring_log2 = Some(7);
     let applied = scene.apply(&desired(std::slice::from_ref(&one)));
     assert_eq!((applied.rings_grown, scene.ring().len()), (1, 128));
     let first = old.first_slot() as usize;
     assert_eq!(
-        scene.maps.slots[first..first + 64],
+        scene.maps.image.slots[first..first + 64],
         before,
         "packets may still read it"
     );
@@ -304,8 +346,24 @@ fn a_removed_service_is_led_to_no_longer() {
     let applied = scene.apply(&desired(&[one]));
     assert_eq!((applied.services_removed, applied.backends_died), (1, 0));
     assert_eq!(scene.target(VIP_ADDRESS, 81, 6), None);
-    assert!(!scene.maps.services[1].ring.exists());
-    assert_eq!(scene.maps.backends[1].flags & ALIVE, 0);
+    assert!(!scene.maps.image.services[1].ring.exists());
+    assert_eq!(scene.maps.image.backends[1].flags & ALIVE, 0);
+}
+
+#[test]
+fn the_indices_of_a_removed_service_and_its_backends_are_used_again() {
+    let one = service(80, ForwardingMode::Ipip, &[2, 3]);
+    let mut maps = Memory::new();
+    (maps.room.services, maps.room.backends) = (2, 4);
+    let mut scene = Scene::on(maps, &desired(std::slice::from_ref(&one)));
+    for port in 81..100 {
+        let other = service(port, ForwardingMode::Ipip, &[2, 3]);
+        scene.apply(&desired(&[one.clone(), other]));
+        scene.apply(&desired(std::slice::from_ref(&one)));
+        for _ in 0..6 {
+            scene.sweep();
+        }
+    }
 }
 
 #[test]
@@ -326,7 +384,10 @@ fn every_mode_has_its_keys() {
     assert_eq!(scene.target([10, 0, 0, 2], 8080, 6), Some(DNAT_BACKEND));
     assert_eq!(scene.target([10, 0, 0, 1], 0, 6), Some(NAT_SOURCE));
     assert_eq!(scene.target([10, 0, 0, 1], 0, 1), Some(NAT_SOURCE));
-    assert_eq!(scene.maps.prefixes.len(), 1);
-    let (key, _) = scene.maps.quic_servers[0];
-    assert_eq!((key.id, scene.maps.quic_servers.len()), (0x0403_0201, 1));
+    assert_eq!(scene.maps.image.prefixes.len(), 1);
+    let (key, _) = scene.maps.image.quic_servers[0];
+    assert_eq!(
+        (key.id, scene.maps.image.quic_servers.len()),
+        (0x0403_0201, 1)
+    );
 }

@@ -1,110 +1,159 @@
-//! In which order a change is written: what others lead to first, and what leads there last; what
-//! goes, in reverse. Packets see it half done, and every half is right.
+//! In which order a change is written, so that packets, who see it half done, find every half right,
+//! and so that it can be taken back:
+//!
+//! 1. new regions, which nothing leads to yet;
+//! 2. what can fail, step by step: what others lead to first and what leads there last; what goes,
+//!    in reverse. If a step fails, those before it are taken back, the last one first;
+//! 3. the slots of regions that packets read. That cannot fail, and it is not to be taken back: from
+//!    then on flows are entered, which a slot that is steady again would not look for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use abi::backend::Backend;
 use abi::family::{Address as _, Family, V4, V6};
 use abi::prefix::PrefixKey as _;
 use wire::Be16;
 
 use super::Plan;
 use super::keys::{Keys, PrefixKey, server_key};
-use super::plan::Writes;
+use super::plan::{BackendWrite, ServiceWrite};
 use crate::EngineError;
 use crate::directory::{Directory, address};
 use crate::maps::Maps;
 
-/// Writes a plan. If that fails, whatever was written is taken back.
+/// Writes a plan, or, after an error, nothing of it.
 pub(crate) fn write<M: Maps>(maps: &mut M, old: &Keys, plan: &Plan) -> Result<(), EngineError> {
-    let result = write_all(maps, old, plan);
-    if result.is_err() {
-        take_back(maps, old, plan);
-    }
-    result
-}
-
-fn write_all<M: Maps>(maps: &mut M, old: &Keys, plan: &Plan) -> Result<(), EngineError> {
-    let writes = &plan.writes;
-    write_backends(maps, writes)?;
-    for (region, content) in &writes.regions {
+    for (region, content) in &plan.writes.regions {
         maps.write_slots(region.first, content);
     }
-    for (index, new, _) in &writes.slots {
+    take(maps, old, &steps(old, plan))?;
+    for (index, new, _) in &plan.writes.slots {
         maps.write_slots(*index, &[*new]);
     }
-    write_services(maps, writes)?;
-    write_keys(maps, old, &plan.keys)?;
-    // The directory comes last of what can be taken back: its copies fit, or the plan had failed.
-    if let Some(directory) = &plan.directory_v4 {
-        maps.write_directory(directory)?;
-    }
-    if let Some(directory) = &plan.directory_v6 {
-        maps.write_directory(directory)?;
-    }
-    write_services(maps, &plan.last_writes)?;
-    write_backends(maps, &plan.last_writes)
+    Ok(())
 }
 
-fn write_backends<M: Maps>(maps: &mut M, writes: &Writes) -> Result<(), EngineError> {
-    for (index, new, old) in &writes.backends {
-        if *old == abi::backend::Backend::default() {
-            maps.clear_counters(*index)?;
+/// Writes the difference between two sets of keys, the directories included, or, after an error,
+/// nothing of it.
+pub(crate) fn write_keys<M: Maps>(maps: &mut M, old: &Keys, new: &Keys) -> Result<(), EngineError> {
+    let mut steps = Vec::new();
+    steps_of_keys(&mut steps, old, new);
+    let directories = match old.directory == new.directory {
+        true => None,
+        false => Some((
+            Directory::build(&new.directory)?,
+            Directory::build(&new.directory)?,
+        )),
+    };
+    if let Some((v4, v6)) = &directories {
+        steps.extend([Step::DirectoryV4(v4), Step::DirectoryV6(v6)]);
+    }
+    take(maps, old, &steps)
+}
+
+/// What can fail, and can be taken back.
+enum Step<'p> {
+    Backend(&'p BackendWrite),
+    Service(&'p ServiceWrite),
+    /// A server id, the backend that it leads to, and the one that it led to.
+    QuicServer((u64, u64), [Option<u32>; 2]),
+    /// A prefix, the service that it leads to, and the one that it led to.
+    Prefix(PrefixKey, [Option<u32>; 2]),
+    DirectoryV4(&'p Directory<V4>),
+    DirectoryV6(&'p Directory<V6>),
+}
+
+fn steps<'p>(old: &Keys, plan: &'p Plan) -> Vec<Step<'p>> {
+    let writes = &plan.writes;
+    let mut steps: Vec<Step<'p>> = Vec::with_capacity(writes.entries());
+    steps.extend(writes.backends.iter().map(Step::Backend));
+    steps.extend(writes.services.iter().map(Step::Service));
+    steps_of_keys(&mut steps, old, &plan.keys);
+    steps.extend(plan.directory_v4.iter().map(Step::DirectoryV4));
+    steps.extend(plan.directory_v6.iter().map(Step::DirectoryV6));
+    steps.extend(writes.removed.iter().map(Step::Service));
+    steps.extend(writes.dead.iter().map(Step::Backend));
+    steps
+}
+
+/// Of the keys outside of the directories: first what is new or leads elsewhere.
+fn steps_of_keys(steps: &mut Vec<Step<'_>>, old: &Keys, new: &Keys) {
+    let servers = difference(&old.quic_servers, &new.quic_servers);
+    let prefixes = difference(&old.prefixes, &new.prefixes);
+    let goes = |leads: &[Option<u32>; 2]| leads[0].is_none();
+    let (gone, come): (Vec<_>, Vec<_>) = servers.into_iter().partition(|(_, leads)| goes(leads));
+    let (prefixes_gone, prefixes_come): (Vec<_>, Vec<_>) =
+        prefixes.into_iter().partition(|(_, leads)| goes(leads));
+    let server = |(key, leads)| Step::QuicServer(key, leads);
+    let prefix = |(key, leads)| Step::Prefix(key, leads);
+    steps.extend(come.into_iter().map(server));
+    steps.extend(prefixes_come.into_iter().map(prefix));
+    steps.extend(prefixes_gone.into_iter().map(prefix));
+    steps.extend(gone.into_iter().map(server));
+}
+
+/// The keys that lead elsewhere, each with where it leads and where it led.
+fn difference<K: Ord + Copy>(
+    old: &BTreeMap<K, u32>,
+    new: &BTreeMap<K, u32>,
+) -> Vec<(K, [Option<u32>; 2])> {
+    let keys: BTreeSet<K> = old.keys().chain(new.keys()).copied().collect();
+    let leads = |key| [new.get(&key).copied(), old.get(&key).copied()];
+    keys.into_iter()
+        .map(|key| (key, leads(key)))
+        .filter(|(_, [new, old])| new != old)
+        .collect()
+}
+
+/// Takes all steps. If one fails, those before it are taken back.
+fn take<M: Maps>(maps: &mut M, old: &Keys, steps: &[Step<'_>]) -> Result<(), EngineError> {
+    for (done, step) in steps.iter().enumerate() {
+        let Err(error) = step.take(maps) else {
+            continue;
+        };
+        let mut back = Ok(());
+        for step in steps.iter().take(done).rev() {
+            // As well as it goes: of several errors the first is told.
+            back = back.and(step.take_back(maps, old));
         }
-        maps.write_backend(*index, new)?;
+        return Err(match back {
+            Ok(()) => error,
+            Err(back) => EngineError::HalfChanged {
+                error: error.into(),
+                back: back.into(),
+            },
+        });
     }
     Ok(())
 }
 
-fn write_services<M: Maps>(maps: &mut M, writes: &Writes) -> Result<(), EngineError> {
-    for (index, new, _) in &writes.services {
-        maps.write_service(*index, new)?;
-    }
-    Ok(())
-}
-
-/// Writes the difference between two sets of keys, the directory included.
-pub(crate) fn write_all_keys<M: Maps>(
-    maps: &mut M,
-    old: &Keys,
-    new: &Keys,
-) -> Result<(), EngineError> {
-    write_keys(maps, old, new)?;
-    if old.directory == new.directory {
-        return Ok(());
-    }
-    maps.write_directory(&Directory::<V4>::build(&new.directory)?)?;
-    maps.write_directory(&Directory::<V6>::build(&new.directory)?)
-}
-
-/// Writes the difference between two sets of keys, without the directory: first what is new.
-fn write_keys<M: Maps>(maps: &mut M, old: &Keys, new: &Keys) -> Result<(), EngineError> {
-    for (key, backend) in difference(&new.quic_servers, &old.quic_servers) {
-        maps.write_quic_server(&server_key(*key), Some(*backend))?;
-    }
-    for (key, service) in difference(&new.prefixes, &old.prefixes) {
-        write_prefix(maps, key, Some(*service))?;
-    }
-    for key in old
-        .prefixes
-        .keys()
-        .filter(|key| !new.prefixes.contains_key(key))
-    {
-        write_prefix(maps, key, None)?;
-    }
-    for key in old.quic_servers.keys() {
-        if !new.quic_servers.contains_key(key) {
-            maps.write_quic_server(&server_key(*key), None)?;
+impl Step<'_> {
+    fn take<M: Maps>(&self, maps: &mut M) -> Result<(), EngineError> {
+        match self {
+            Step::Backend((index, new, old)) => {
+                if *old == Backend::default() {
+                    maps.clear_counters(*index)?;
+                }
+                maps.write_backend(*index, new)
+            }
+            Step::Service((index, new, _)) => maps.write_service(*index, new),
+            Step::QuicServer(key, [new, _]) => maps.write_quic_server(&server_key(*key), *new),
+            Step::Prefix(key, [new, _]) => write_prefix(maps, key, *new),
+            Step::DirectoryV4(directory) => maps.write_directory(directory),
+            Step::DirectoryV6(directory) => maps.write_directory(directory),
         }
     }
-    Ok(())
-}
 
-fn difference<'m, K: Ord, V: PartialEq>(
-    new: &'m BTreeMap<K, V>,
-    old: &'m BTreeMap<K, V>,
-) -> impl Iterator<Item = (&'m K, &'m V)> {
-    new.iter()
-        .filter(|(key, value)| old.get(key) != Some(value))
+    fn take_back<M: Maps>(&self, maps: &mut M, keys: &Keys) -> Result<(), EngineError> {
+        match self {
+            Step::Backend((index, _, old)) => maps.write_backend(*index, old),
+            Step::Service((index, _, old)) => maps.write_service(*index, old),
+            Step::QuicServer(key, [_, old]) => maps.write_quic_server(&server_key(*key), *old),
+            Step::Prefix(key, [_, old]) => write_prefix(maps, key, *old),
+            Step::DirectoryV4(_) => maps.write_directory(&Directory::<V4>::build(&keys.directory)?),
+            Step::DirectoryV6(_) => maps.write_directory(&Directory::<V6>::build(&keys.directory)?),
+        }
+    }
 }
 
 fn write_prefix<M: Maps>(
@@ -123,18 +172,4 @@ fn stored<F: Family>(key: &PrefixKey) -> F::PrefixKey {
     let address = F::Address::from_stored(&address(key.prefix.address()));
     let bits = key.prefix.length().into();
     F::PrefixKey::new(address, bits, Be16::new(key.port), key.protocol)
-}
-
-/// As well as it goes: an error on the way back is hidden by the one that was the reason.
-fn take_back<M: Maps>(maps: &mut M, old: &Keys, plan: &Plan) {
-    let _ = write_keys(maps, &plan.keys, old);
-    for (index, _, old) in plan.writes.services.iter().rev() {
-        let _ = maps.write_service(*index, old);
-    }
-    for (index, _, old) in plan.writes.slots.iter().rev() {
-        maps.write_slots(*index, &[*old]);
-    }
-    for (index, _, old) in plan.writes.backends.iter().rev() {
-        let _ = maps.write_backend(*index, old);
-    }
 }

@@ -1,0 +1,191 @@
+//! Maps in memory with a clock and exceptions, and with calls that fail when they are told to.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+
+use abi::exception::Exception;
+use abi::family::Family;
+use abi::flow::FlowKeyV4;
+use abi::quic::ServerKey;
+use abi::service::Service;
+use abi::slot::Slot;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::EngineError;
+use crate::desired::Desired;
+use crate::directory::Directory;
+use crate::image::Image;
+use crate::maps::{FlowTable, Maps, Room};
+
+/// Maps whose flows are IPv4.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    pub(super) image: Image,
+    pub(super) exceptions: BTreeMap<FlowKeyV4, Exception>,
+    /// jiffies.
+    pub(super) now: u32,
+    pub(super) refusals: u64,
+    pub(super) room: Room,
+    /// Which of the calls that can fail do so, from the first one after this was set.
+    failing: Range<u64>,
+    calls: Cell<u64>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        let image = Image::build(&Desired::default(), |_, _| None).unwrap();
+        Self {
+            room: image.room(),
+            image,
+            exceptions: BTreeMap::new(),
+            now: 0,
+            refusals: 0,
+            failing: 0..0,
+            calls: Cell::new(0),
+        }
+    }
+
+    pub(super) fn fail(&mut self, calls: Range<u64>) {
+        self.failing = calls;
+        self.calls.set(0);
+    }
+
+    /// Whether a call has failed since this was set.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failing.is_empty() && self.calls.get() > self.failing.start
+    }
+
+    /// Every call that can fail comes through here.
+    fn call(&self) -> Result<(), EngineError> {
+        let call = self.calls.replace(self.calls.get() + 1);
+        if self.failing.contains(&call) {
+            return Err(EngineError::Map {
+                map: "any",
+                operation: "call",
+                source: io::Error::other("told to fail"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A value of one family as that of another: both are IPv4, which the compiler cannot know.
+fn same<A: IntoBytes + Immutable, B: FromBytes>(value: &A) -> B {
+    B::read_from_bytes(value.as_bytes()).unwrap_or_else(|_| panic!("both are IPv4"))
+}
+
+impl Maps for Memory {
+    fn room(&self) -> Room {
+        self.room
+    }
+
+    fn now(&mut self) -> Result<u32, EngineError> {
+        self.call()?;
+        Ok(self.now)
+    }
+
+    fn slot(&self, index: u32) -> Slot {
+        self.image.slot(index)
+    }
+
+    fn write_slots(&mut self, first: u32, slots: &[Slot]) {
+        self.image.write_slots(first, slots);
+    }
+
+    fn write_service(&mut self, index: u32, service: &Service) -> Result<(), EngineError> {
+        self.call()?;
+        self.image.write_service(index, service)
+    }
+
+    fn write_backend(
+        &mut self,
+        index: u32,
+        backend: &abi::backend::Backend,
+    ) -> Result<(), EngineError> {
+        self.call()?;
+        self.image.write_backend(index, backend)
+    }
+
+    fn clear_counters(&mut self, _: u32) -> Result<(), EngineError> {
+        self.call()
+    }
+
+    fn write_directory<F: Family>(&mut self, directory: &Directory<F>) -> Result<(), EngineError> {
+        self.call()?;
+        self.image.write_directory(directory)
+    }
+
+    fn write_prefix<F: Family>(
+        &mut self,
+        key: &F::PrefixKey,
+        service: Option<u32>,
+    ) -> Result<(), EngineError> {
+        self.call()?;
+        self.image.write_prefix::<F>(key, service)
+    }
+
+    fn write_quic_server(
+        &mut self,
+        key: &ServerKey,
+        backend: Option<u32>,
+    ) -> Result<(), EngineError> {
+        self.call()?;
+        self.image.write_quic_server(key, backend)
+    }
+
+    fn refusals(&self) -> Result<u64, EngineError> {
+        self.call()?;
+        Ok(self.refusals)
+    }
+
+    fn for_each_exception<F: Family>(
+        &self,
+        visit: &mut dyn FnMut(&F::FlowKey, &Exception),
+    ) -> Result<(), EngineError> {
+        self.call()?;
+        if !F::IS_V6 {
+            for (key, entry) in &self.exceptions {
+                visit(&same(key), entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn exception<F: Family>(&self, key: &F::FlowKey) -> Result<Option<Exception>, EngineError> {
+        self.call()?;
+        Ok(self.exceptions.get(&same(key)).copied())
+    }
+
+    fn remove_exception<F: Family>(&mut self, key: &F::FlowKey) -> Result<bool, EngineError> {
+        self.call()?;
+        Ok(self.exceptions.remove(&same(key)).is_some())
+    }
+
+    fn for_each_flow<F: Family>(
+        &self,
+        _: FlowTable,
+        _: &mut dyn FnMut(&F::FlowKey, &F::Flow),
+    ) -> Result<(), EngineError> {
+        self.call()
+    }
+
+    fn flow<F: Family>(
+        &self,
+        _: FlowTable,
+        _: &F::FlowKey,
+    ) -> Result<Option<F::Flow>, EngineError> {
+        self.call()?;
+        Ok(None)
+    }
+
+    fn remove_flow<F: Family>(
+        &mut self,
+        _: FlowTable,
+        _: &F::FlowKey,
+    ) -> Result<bool, EngineError> {
+        self.call()?;
+        Ok(false)
+    }
+}
