@@ -1,9 +1,11 @@
 //! What one change does, on maps in memory. What many do to flows is in `tests/tests/history_*.rs`.
 //!
+//! - `rule`: what becomes of slots, entries and indices.
 //! - `failure`: what is left of a change or a sweep that fails half-way.
 
 mod failure;
 mod memory;
+mod rule;
 
 use std::net::{IpAddr, Ipv4Addr};
 

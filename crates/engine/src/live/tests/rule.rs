@@ -1,0 +1,211 @@
+//! What becomes of slots, entries and indices, step by step (`ring::transition` has the proof).
+
+use super::*;
+
+/// The only service of a scene, with these backends.
+fn one(hosts: &[u8]) -> Service {
+    service(80, ForwardingMode::Ipip, hosts)
+}
+
+impl Scene {
+    fn over(service: &Service) -> Self {
+        Self::new(&desired(std::slice::from_ref(service)))
+    }
+
+    fn change(&mut self, service: &Service) -> Applied {
+        self.apply(&desired(std::slice::from_ref(service)))
+    }
+
+    /// Where a slot is in this state.
+    fn place(&self, state: u8) -> usize {
+        let ring = self.ring();
+        let place = ring.iter().position(|slot| slot.state() == state);
+        place.expect("there is a slot in this state")
+    }
+}
+
+#[test]
+fn a_slot_settles_when_its_window_is_over_and_not_before() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    scene.change(&one(&[3]));
+    scene.pass(WINDOW);
+    scene.sweep();
+    assert_eq!(scene.states(), [32, 32, 0]);
+    scene.pass(TICK);
+    assert_eq!(scene.sweep().settling, 32);
+    assert_eq!(scene.states(), [32, 0, 32]);
+}
+
+#[test]
+fn a_refused_flow_starts_the_window_anew() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    scene.change(&one(&[3]));
+    scene.pass(WINDOW);
+    scene.maps.refusals = 1;
+    scene.sweep();
+    scene.pass(WINDOW);
+    scene.sweep();
+    assert_eq!(scene.states(), [32, 32, 0]);
+    scene.pass(TICK);
+    scene.sweep();
+    assert_eq!(scene.states(), [32, 0, 32]);
+}
+
+#[test]
+fn a_slot_settles_for_a_whole_sweep_before_it_is_steady() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    let old = scene.index(2).unwrap();
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Drain));
+    let place = scene.place(TRANSITION);
+    scene.pass(WINDOW + TICK);
+    scene.sweep();
+    assert_eq!(scene.sweep().steady, 0, "a packet may be on its way");
+    // It read the slot before it settled, and arrives now.
+    scene.enter(1, place, old);
+    assert_eq!(scene.sweep().steady, 31);
+    assert_eq!(scene.place(SETTLING), place);
+    scene.pass(WINDOW);
+    assert_eq!(scene.sweep().steady, 0, "the flow may speak again");
+    scene.pass(TICK);
+    let swept = scene.sweep();
+    assert_eq!((swept.idle, swept.steady), (1, 1));
+}
+
+#[test]
+fn a_slot_that_settles_at_once_waits_for_packets_on_their_way_too() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Down));
+    assert_eq!(scene.states(), [32, 0, 32]);
+    assert_eq!(scene.sweep().steady, 0);
+    assert_eq!(scene.sweep().steady, 32);
+}
+
+#[test]
+fn a_previous_backend_that_dies_is_kept_in_no_slot() {
+    let draining = with_state(&one(&[2, 3]), 2, BackendState::Drain);
+    let dead = with_state(&draining, 2, BackendState::Down);
+    let mut with_others = dead.clone();
+    with_others.backends.push(backend(4));
+    let removed = one(&[3]);
+    for (before, after) in [
+        // Nothing else changes.
+        (&draining, &dead),
+        // Slots in transition get yet another owner.
+        (&draining, &with_others),
+        // It was leaving, and comes back only to be dead.
+        (&removed, &dead),
+    ] {
+        let mut scene = Scene::over(&one(&[2, 3]));
+        let old = scene.index(2).unwrap();
+        scene.change(before);
+        assert_eq!(scene.states(), [32, 32, 0]);
+        let applied = scene.change(after);
+        assert_eq!(applied.backends_died, 1);
+        for slot in scene.ring() {
+            assert_ne!(slot.current(), old);
+            assert!(slot.state() != TRANSITION || slot.previous() != old);
+        }
+        assert!(scene.states()[2] > 0, "its flows are gone, nobody waits");
+    }
+}
+
+#[test]
+fn a_backend_that_is_back_is_the_previous_of_no_slot_of_its_former_life() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    let old = scene.index(2).unwrap();
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Drain));
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Down));
+    scene.change(&one(&[2, 3]));
+    let new = scene.index(2).unwrap();
+    assert_ne!(new, old);
+    let survivor = scene.index(3).unwrap();
+    // The owner of meanwhile lives: its flows have to be entered now.
+    assert_eq!(scene.states(), [32, 32, 0]);
+    for slot in scene.ring() {
+        assert!([new, survivor].contains(&slot.current()));
+        assert!(slot.state() != TRANSITION || slot.previous() == survivor);
+    }
+    let entry = scene.maps.image.backends[old as usize];
+    assert_eq!(entry.flags & (ALIVE | TAKES_NEW), 0);
+}
+
+#[test]
+fn entries_of_a_backend_that_dies_go_with_it() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    let (old, other) = (scene.index(2).unwrap(), scene.index(3).unwrap());
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Drain));
+    let place = scene.place(TRANSITION);
+    scene.enter(1, place, old);
+    scene.enter(2, place, other);
+    let applied = scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Down));
+    assert_eq!(applied.flows_lost, 1);
+    let left: Vec<u32> = scene.maps.exceptions.values().map(|e| e.backend).collect();
+    assert_eq!(left, [other]);
+}
+
+#[test]
+fn an_entry_that_comes_after_its_backend_died_goes_with_the_next_sweep() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    let old = scene.index(2).unwrap();
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Drain));
+    let place = scene.place(TRANSITION);
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Down));
+    // Under its old name a backend is back before the packet that was on its way.
+    scene.change(&one(&[2, 3]));
+    scene.enter(1, place, old);
+    assert_eq!(scene.sweep().lost, 1);
+    assert!(scene.maps.exceptions.is_empty());
+    assert_eq!(scene.live.numbers(&scene.maps).flows_lost, 1);
+}
+
+/// A scene with room for three backends.
+fn narrow(service: &Service) -> Scene {
+    let mut maps = Memory::new();
+    maps.room.backends = 3;
+    Scene::on(maps, &desired(std::slice::from_ref(service)))
+}
+
+#[test]
+fn the_index_of_a_dead_backend_rests_for_two_sweeps_after_its_slots() {
+    let mut scene = narrow(&one(&[2, 3]));
+    let (old, other) = (scene.index(2).unwrap(), scene.index(3).unwrap());
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Down));
+    scene.change(&one(&[2, 3]));
+    scene.change(&with_state(&one(&[2, 3]), 3, BackendState::Down));
+    let full = desired(&[one(&[2, 3])]);
+    for _ in 0..3 {
+        let error = scene.try_apply(&full).unwrap_err();
+        assert!(matches!(error, EngineError::TooMany { .. }), "{error}");
+        scene.sweep();
+    }
+    scene.apply(&full);
+    assert!(
+        scene
+            .index(3)
+            .is_some_and(|index| [old, other].contains(&index))
+    );
+}
+
+#[test]
+fn an_index_is_not_used_again_while_a_flow_leads_to_it() {
+    let mut scene = narrow(&one(&[2, 3, 4]));
+    let old = scene.index(2).unwrap();
+    scene.change(&one(&[3, 4]));
+    let place = scene.place(TRANSITION);
+    scene.pass(WINDOW + TICK);
+    for _ in 0..5 {
+        scene.enter(1, place, old);
+        scene.sweep();
+        let error = scene.try_apply(&desired(&[one(&[3, 4, 5])])).unwrap_err();
+        assert!(matches!(error, EngineError::TooMany { .. }), "{error}");
+    }
+    assert_eq!(scene.place(SETTLING), place);
+    scene.pass(WINDOW + TICK);
+    for _ in 0..3 {
+        scene.sweep();
+    }
+    scene.change(&one(&[3, 4, 5]));
+    assert!(scene.maps.exceptions.is_empty());
+    let view = scene.live.services().next().unwrap();
+    assert_eq!(view.backend(&backend(5)).unwrap().index, old);
+}
