@@ -1,9 +1,12 @@
 //! `evenkeel`, the command. It parses arguments, calls `control` and `lab`, and prints.
 
 #![forbid(unsafe_code)]
+// `println!` panics when nobody reads any more; `output` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
 mod commands;
+mod output;
 
 use std::process::ExitCode;
 
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{}", describe(&error));
+            output::tell(&describe(&error));
             ExitCode::FAILURE
         }
     }

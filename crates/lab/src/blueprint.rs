@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use crate::base64;
@@ -184,7 +185,11 @@ struct Made {
 impl Drop for Made {
     fn drop(&mut self) {
         if let Err(error) = lab::remove(&self.namespaces) {
-            eprintln!("while taking down a lab that did not come up: {error}");
+            // Nobody may be reading any more.
+            let _ = writeln!(
+                io::stderr(),
+                "while taking down a lab that did not come up: {error}"
+            );
         }
     }
 }

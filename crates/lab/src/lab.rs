@@ -1,5 +1,7 @@
 //! A lab that is up: its hosts, and taking it down.
 
+use std::io::{self, Write as _};
+
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -61,7 +63,8 @@ impl Drop for Lab {
             return;
         }
         if let Err(error) = down(&self.id) {
-            eprintln!("while taking down lab {}: {error}", self.id);
+            // Nobody may be reading any more.
+            let _ = writeln!(io::stderr(), "while taking down lab {}: {error}", self.id);
         }
     }
 }

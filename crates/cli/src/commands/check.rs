@@ -1,5 +1,6 @@
 //! `evenkeel check`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use control::config::{self, Host};
 
 use super::source::warn;
 use crate::arguments::Check;
+use crate::output::stdout;
 
 pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
     let checked = config::load(&arguments.file)?;
@@ -19,7 +21,8 @@ pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
     }
     let services = &checked.desired.services;
     let backends: usize = services.iter().map(|service| service.backends.len()).sum();
-    println!(
+    writeln!(
+        stdout(),
         "{}: valid; services: {}, backends: {backends}, interfaces: {}",
         arguments.file.display(),
         services.len(),
@@ -28,6 +31,6 @@ pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
         } else {
             checked.desired.interfaces.join(", ")
         }
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `evenkeel decap`.
 
-use std::io::stdout;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use abi::decap::{DecapAction, DecapReason};
@@ -11,6 +11,7 @@ use engine::decap::DecapOptions;
 
 use super::log;
 use crate::arguments::Decap;
+use crate::output::stdout;
 
 pub(crate) fn decap(arguments: Decap) -> Result<ExitCode> {
     let name = arguments.instance.unwrap_or_else(default_name);
@@ -20,9 +21,9 @@ pub(crate) fn decap(arguments: Decap) -> Result<ExitCode> {
     if arguments.status {
         let status = runtime.block_on(fetch_status(&name))?;
         if arguments.json {
-            println!("{}", serde_json::to_string_pretty(&status)?);
+            writeln!(stdout(), "{}", serde_json::to_string_pretty(&status)?)?;
         } else {
-            print_text(&status)?;
+            write_text(&mut stdout(), &status)?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -38,41 +39,48 @@ pub(crate) fn decap(arguments: Decap) -> Result<ExitCode> {
         name,
     };
     let status = runtime.block_on(run(options, &mut stdout()))?;
-    print_counters(&status);
+    write_counters(&mut stdout(), &status)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_text(status: &DecapStatus) -> Result<()> {
-    println!(
+fn write_text(out: &mut impl Write, status: &DecapStatus) -> io::Result<()> {
+    writeln!(
+        out,
         "decapsulation, instance {}, evenkeel {}, up {}",
         status.instance,
         status.version,
         super::status::duration(status.uptime_seconds)
-    );
+    )?;
     for interface in &status.interfaces {
         let mac = interface.mac.as_deref().unwrap_or("-");
-        println!(
+        writeln!(
+            out,
             "interface {}  {} XDP  {mac}",
             interface.name, interface.mode
-        );
+        )?;
     }
-    status.describe_lists(&mut stdout())?;
-    println!("gue port  {}\n", status.gue_port);
-    print_counters(status);
-    Ok(())
+    status.describe_lists(out)?;
+    writeln!(out, "gue port  {}\n", status.gue_port)?;
+    write_counters(out, status)
 }
 
-fn print_counters(status: &DecapStatus) {
-    println!("packets by reason");
+fn write_counters(out: &mut impl Write, status: &DecapStatus) -> io::Result<()> {
+    writeln!(out, "packets by reason")?;
     if status.reasons.values().all(|count| *count == 0) {
-        println!("  none yet");
+        writeln!(out, "  none yet")?;
     }
     for reason in DecapReason::ALL {
         let count = status.count(*reason);
         if count > 0 {
-            println!("  {:<22}  {count:>12}  {}", reason.name(), action(*reason));
+            writeln!(
+                out,
+                "  {:<22}  {count:>12}  {}",
+                reason.name(),
+                action(*reason)
+            )?;
         }
     }
+    Ok(())
 }
 
 /// What the reason's packets met.

@@ -3,7 +3,7 @@
 mod clients;
 
 use std::env::current_exe;
-use std::io::stdout;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ use lab::tutorial::{self, Style};
 use lab::{Blueprint, Interrupt, Lab, LabId};
 
 use crate::arguments::LabCommand;
+use crate::output::stdout;
 
 /// Port of the tutorial's service and backends.
 const TUTORIAL_PORT: u16 = 8000;
@@ -50,24 +51,28 @@ fn up(name: &str, dry_run: bool, mtus: &[(String, u16)]) -> Result<()> {
         blueprint = blueprint.mtu(network, *bytes)?;
     }
     if dry_run {
-        print!("{}", blueprint.script());
+        write!(stdout(), "{}", blueprint.script())?;
         return Ok(());
     }
     let interrupt = Interrupt::on_signals()?;
     let mut lab = blueprint.interrupt(&interrupt).up()?;
     lab.keep();
     list()?;
-    println!("\nrun something in it:  evenkeel lab exec {name} HOST COMMAND...");
-    println!("take it down:         evenkeel lab down {name}");
+    let mut out = stdout();
+    writeln!(
+        out,
+        "\nrun something in it:  evenkeel lab exec {name} HOST COMMAND..."
+    )?;
+    writeln!(out, "take it down:         evenkeel lab down {name}")?;
     Ok(())
 }
 
 fn down(name: &str) -> Result<()> {
     let removed = lab::down(&name.parse()?)?;
     if removed.is_empty() {
-        println!("lab {name} was not up");
+        writeln!(stdout(), "lab {name} was not up")?;
     } else {
-        println!("lab {name} is down");
+        writeln!(stdout(), "lab {name} is down")?;
     }
     Ok(())
 }
@@ -75,10 +80,13 @@ fn down(name: &str) -> Result<()> {
 fn list() -> Result<()> {
     let labs = lab::list()?;
     if labs.is_empty() {
-        println!("no lab is up; `evenkeel lab up tutorial` brings one up");
+        writeln!(
+            stdout(),
+            "no lab is up; `evenkeel lab up tutorial` brings one up"
+        )?;
     }
     for lab in labs {
-        print!("{lab}");
+        write!(stdout(), "{lab}")?;
     }
     Ok(())
 }
@@ -117,7 +125,12 @@ fn run(name: &str) -> Result<()> {
         requests: 100,
     };
     let interrupt = Interrupt::on_signals()?;
-    tutorial::run(&run, &interrupt, Style::detect(&stdout()), &mut stdout())?;
+    tutorial::run(
+        &run,
+        &interrupt,
+        Style::detect(&io::stdout()),
+        &mut stdout(),
+    )?;
     Ok(())
 }
 

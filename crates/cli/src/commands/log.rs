@@ -1,8 +1,10 @@
 //! What commands that keep running tell on standard error.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+
+use crate::output::stderr;
 
 /// Starts it; `EVENKEEL_LOG` says how much.
 pub(super) fn start() {
@@ -10,7 +12,7 @@ pub(super) fn start() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
 }

@@ -1,5 +1,6 @@
 //! `evenkeel reload`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use control::instance::default_name;
 
 use super::source::warn;
 use crate::arguments::Reload;
+use crate::output::stdout;
 
 pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode> {
     let name = arguments.instance.clone().unwrap_or_else(default_name);
@@ -18,6 +20,6 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode> {
     for warning in &reloaded.warnings {
         warn(warning);
     }
-    println!("{reloaded}");
+    writeln!(stdout(), "{reloaded}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `evenkeel replay` and `evenkeel explain`.
 
-use std::io::{BufWriter, Write, stdout};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,12 +8,17 @@ use control::replay::{self, Probe, ProbeTransport, Record, ReplayError};
 
 use super::source::desired;
 use crate::arguments::{Explain, Replay};
+use crate::output;
 
 const HEADINGS: &str = "packet  action    reason                  service                     backend                bytes out";
 
 pub(crate) fn replay(arguments: Replay) -> Result<ExitCode> {
     let checked = desired(&arguments.source, &[])?;
-    let mut out = BufWriter::new(stdout().lock());
+    // The capture that is written is wanted whole, whoever reads along.
+    let mut out: BufWriter<Box<dyn Write>> = BufWriter::new(match arguments.output {
+        Some(_) => Box::new(output::stdout()),
+        None => Box::new(io::stdout().lock()),
+    });
     let mut each = |record: &Record| {
         if arguments.json {
             serde_json::to_writer(&mut out, record)?;
@@ -40,14 +45,12 @@ pub(crate) fn replay(arguments: Replay) -> Result<ExitCode> {
         arguments.output.as_deref(),
         &mut each,
     );
-    match result {
+    // What was found before an error is worth showing.
+    let shown = out.flush().map_err(ReplayError::Output);
+    match result.and(shown) {
         // `evenkeel replay ... | head` is not an error.
-        Err(ReplayError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-        result => {
-            // What was found before an error is worth showing.
-            out.flush()?;
-            result?;
-        }
+        Err(ReplayError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -66,6 +69,7 @@ pub(crate) fn explain(arguments: Explain) -> Result<ExitCode> {
             ProbeTransport::Tcp(arguments.tcp)
         },
     };
-    print!("{}", replay::explain(&checked.desired, &probe)?);
+    let steps = replay::explain(&checked.desired, &probe)?;
+    write!(output::stdout(), "{steps}")?;
     Ok(ExitCode::SUCCESS)
 }

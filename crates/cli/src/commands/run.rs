@@ -1,6 +1,5 @@
 //! `evenkeel run`.
 
-use std::io::stdout;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -11,6 +10,7 @@ use control::instance::{self, RunOptions, default_name};
 use super::log;
 use super::source::{desired, origin, warn};
 use crate::arguments::{Run, Xdp};
+use crate::output::stdout;
 
 pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
     // `--xdp` was `--mode` before there were several forwarding modes.

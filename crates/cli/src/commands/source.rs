@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use control::config::{self, Checked, FlagInput, Origin};
 
 use crate::arguments::Source;
+use crate::output::tell;
 
 /// The config file, if the services come from one; interfaces of the command line replace its own.
 pub(crate) fn origin(source: &Source, interfaces: &[String]) -> Option<Origin> {
@@ -36,5 +37,5 @@ pub(crate) fn desired(source: &Source, interfaces: &[String]) -> Result<Checked>
 
 /// Tells of something that is worth a second look.
 pub(crate) fn warn(text: &str) {
-    eprintln!("warning: {text}");
+    tell(&format!("warning: {text}"));
 }

@@ -1,5 +1,6 @@
 //! `evenkeel status`.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use abi::reason::{Action, Reason};
@@ -9,6 +10,7 @@ use control::instance::default_name;
 use control::status::{BackendStatus, Status as InstanceStatus, TransitionStatus};
 
 use crate::arguments::Status;
+use crate::output::stdout;
 
 pub(crate) fn status(arguments: &Status) -> Result<ExitCode> {
     let name = arguments.instance.clone().unwrap_or_else(default_name);
@@ -17,81 +19,94 @@ pub(crate) fn status(arguments: &Status) -> Result<ExitCode> {
         .build()?;
     let status = runtime.block_on(fetch_status(&name))?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        writeln!(stdout(), "{}", serde_json::to_string_pretty(&status)?)?;
     } else {
-        print_text(&status);
+        write_text(&mut stdout(), &status)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_text(status: &InstanceStatus) {
-    println!(
+fn write_text(out: &mut impl Write, status: &InstanceStatus) -> io::Result<()> {
+    writeln!(
+        out,
         "instance {}, evenkeel {}, up {}",
         status.instance,
         status.version,
         duration(status.uptime_seconds)
-    );
+    )?;
     for interface in &status.interfaces {
         let mac = interface.mac.as_deref().unwrap_or("-");
-        println!(
+        writeln!(
+            out,
             "interface {}  {} XDP  {mac}",
             interface.name, interface.mode
-        );
+        )?;
     }
     let flows = &status.flows;
-    println!(
+    writeln!(
+        out,
         "flows     {} of {} established, {} of {} half-open",
         flows.established, flows.established_limit, flows.half_open, flows.half_open_limit
-    );
-    print_transitions(&status.transitions);
+    )?;
+    write_transitions(out, &status.transitions)?;
     for service in &status.services {
         let changing = match service.slots_changing {
             0 => String::new(),
             count => format!(", {count} of them changing"),
         };
-        println!(
+        writeln!(
+            out,
             "\n{}  {}, affinity {}, {} slots{changing}",
             service.service, service.mode, service.affinity, service.slots
-        );
-        println!(
+        )?;
+        writeln!(
+            out,
             "  {:<21} {:>6} {:>7} {:>9} {:>10} {:>9} {:>9}",
             "backend", "weight", "share", "new flows", "packets to", "bytes to", "from"
-        );
+        )?;
         for backend in &service.backends {
-            print_backend(backend);
+            write_backend(out, backend)?;
         }
     }
-    println!("\npackets by reason");
+    writeln!(out, "\npackets by reason")?;
     for reason in Reason::ALL {
         let count = status.reasons.get(reason.name()).copied().unwrap_or(0);
         if count > 0 {
-            println!("  {:<22}  {count:>12}  {}", reason.name(), action(*reason));
+            writeln!(
+                out,
+                "  {:<22}  {count:>12}  {}",
+                reason.name(),
+                action(*reason)
+            )?;
         }
     }
+    Ok(())
 }
 
 /// Nothing as long as nothing has ever changed.
-fn print_transitions(transitions: &TransitionStatus) {
+fn write_transitions(out: &mut impl Write, transitions: &TransitionStatus) -> io::Result<()> {
     let idle = TransitionStatus {
         exceptions_limit: transitions.exceptions_limit,
         ..TransitionStatus::default()
     };
     if *transitions == idle {
-        return;
+        return Ok(());
     }
-    println!(
+    writeln!(
+        out,
         "changes   {} slots in transition, {} settling; {} of {} flows noted; backends leaving: {}",
         transitions.slots_in_transition,
         transitions.slots_settling,
         transitions.exceptions,
         transitions.exceptions_limit,
         transitions.backends_leaving,
-    );
-    println!(
+    )?;
+    writeln!(
+        out,
         "          flows kept by their previous backend: {}, lost with their backend: {}, not \
          noted: {}",
         transitions.kept_by_previous, transitions.flows_lost, transitions.refusals,
-    );
+    )
 }
 
 /// What the reason's packets met.
@@ -103,8 +118,9 @@ fn action(reason: Reason) -> &'static str {
     }
 }
 
-fn print_backend(backend: &BackendStatus) {
-    println!(
+fn write_backend(out: &mut impl Write, backend: &BackendStatus) -> io::Result<()> {
+    writeln!(
+        out,
         "  {:<21} {:>6} {:>5.1} % {:>9} {:>10} {:>9} {:>9}",
         backend.address,
         backend.weight,
@@ -113,15 +129,16 @@ fn print_backend(backend: &BackendStatus) {
         backend.packets,
         bytes(backend.bytes),
         bytes(backend.reply_bytes),
-    );
+    )?;
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
     let source = match &backend.source {
         Some(source) => format!(", from {source}"),
         None => String::new(),
     };
     match &backend.problem {
-        Some(problem) => println!("    {}: {problem}", backend.state),
-        None => println!(
+        Some(problem) => writeln!(out, "    {}: {problem}", backend.state),
+        None => writeln!(
+            out,
             "    {}, via {} to {}{source}",
             backend.state,
             or_dash(&backend.interface),

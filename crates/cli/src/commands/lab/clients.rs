@@ -1,5 +1,6 @@
 //! `evenkeel lab fetch` and `hold`: the tools for clients.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -10,6 +11,7 @@ use lab::Interrupt;
 use lab::fetch::{self, Datagram, FetchOptions, HoldOptions, HoldReport, Protocol, Target};
 
 use crate::arguments::{Fetch, Hold};
+use crate::output::stdout;
 
 /// What a client holds on for that was told no end: a year.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -35,9 +37,13 @@ pub(super) fn fetch(arguments: &Fetch) -> Result<ExitCode> {
         fetch::fetch(&options)?
     };
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report.summary)?);
+        writeln!(
+            stdout(),
+            "{}",
+            serde_json::to_string_pretty(&report.summary)?
+        )?;
     } else {
-        print!("{}", report.summary);
+        write!(stdout(), "{}", report.summary)?;
     }
     Ok(success(report.summary.failed == 0))
 }
@@ -61,22 +67,25 @@ pub(super) fn hold(arguments: &Hold) -> Result<ExitCode> {
         })
     };
     let (watch, json) = (options.watch.clone(), arguments.json);
-    lab::on_usr1(move || show(&watch.report(), json))?;
+    lab::on_usr1(move || {
+        let _ = show(&watch.report(), json);
+    })?;
     let wanted = arguments.connections;
     thread::spawn(move || {
         if let Ok(opened) = opened.recv() {
-            println!("ready {opened} of {wanted} connections are open");
+            // The connections matter more than being told of them.
+            let _ = writeln!(stdout(), "ready {opened} of {wanted} connections are open");
         }
     });
     let report = fetch::hold(&options)?;
-    show(&report, json);
+    show(&report, json)?;
     Ok(success(report.broken.is_empty()))
 }
 
-fn show(report: &HoldReport, json: bool) {
+fn show(report: &HoldReport, json: bool) -> io::Result<()> {
     match serde_json::to_string(report) {
-        Ok(line) if json => println!("{line}"),
-        _ => print!("{report}"),
+        Ok(line) if json => writeln!(stdout(), "{line}"),
+        _ => write!(stdout(), "{report}"),
     }
 }
 
