@@ -106,12 +106,13 @@ pub struct FlowStatus {
     pub half_open_limit: u64,
 }
 
-/// How changes of the configuration are getting on.
+/// How changes of the configuration are getting on. Counts are since the start, unless they say
+/// otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransitionStatus {
-    /// Slots that take note of the flows they find.
+    /// Slots whose flows are being entered in the exception table, now.
     pub slots_in_transition: u64,
-    /// Slots whose flows have all been noted and that wait for these to end.
+    /// Slots whose flows have all been entered and that wait for these to end, now.
     pub slots_settling: u64,
     /// Flows in the exception table, as of the last sweep.
     pub exceptions: u64,
@@ -124,7 +125,7 @@ pub struct TransitionStatus {
     pub flows_lost: u64,
     /// How often a flow was not entered for lack of room or pace.
     pub refusals: u64,
-    /// Backends that were removed and still have flows or slots.
+    /// Backends that were removed and still have flows or slots, now.
     pub backends_leaving: u64,
 }
 

@@ -83,29 +83,30 @@ fn write_text(out: &mut impl Write, status: &InstanceStatus) -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing as long as nothing has ever changed.
+/// How changes of the configuration are getting on.
 fn write_transitions(out: &mut impl Write, transitions: &TransitionStatus) -> io::Result<()> {
     let idle = TransitionStatus {
         exceptions_limit: transitions.exceptions_limit,
         ..TransitionStatus::default()
     };
     if *transitions == idle {
-        return Ok(());
+        return writeln!(out, "changes   none under way, and none has cost a flow");
     }
     writeln!(
         out,
-        "changes   {} slots in transition, {} settling; {} of {} flows noted; backends leaving: {}",
-        transitions.slots_in_transition,
-        transitions.slots_settling,
-        transitions.exceptions,
-        transitions.exceptions_limit,
-        transitions.backends_leaving,
+        "changes   slots in transition: {}, settling: {}; backends leaving: {}",
+        transitions.slots_in_transition, transitions.slots_settling, transitions.backends_leaving,
     )?;
     writeln!(
         out,
-        "          flows kept by their previous backend: {}, lost with their backend: {}, not \
-         noted: {}",
-        transitions.kept_by_previous, transitions.flows_lost, transitions.refusals,
+        "          flows in the exception table: {} of {}; not entered, table full or too many at \
+         once: {}",
+        transitions.exceptions, transitions.exceptions_limit, transitions.refusals,
+    )?;
+    writeln!(
+        out,
+        "          flows kept by their previous backend: {}; lost because their backend died: {}",
+        transitions.kept_by_previous, transitions.flows_lost,
     )
 }
 
@@ -185,5 +186,45 @@ mod tests {
         assert_eq!(duration(59), "59 s");
         assert_eq!(duration(61), "1 min 1 s");
         assert_eq!(duration(90_000), "1 d 1 h");
+    }
+
+    fn text(transitions: &TransitionStatus) -> String {
+        let mut text = Vec::new();
+        write_transitions(&mut text, transitions).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn every_number_of_the_transitions_is_told() {
+        let transitions = TransitionStatus {
+            slots_in_transition: 11,
+            slots_settling: 22,
+            exceptions: 33,
+            exceptions_limit: 44,
+            kept_by_previous: 55,
+            flows_lost: 66,
+            refusals: 77,
+            backends_leaving: 88,
+        };
+        assert_eq!(
+            text(&transitions),
+            "changes   slots in transition: 11, settling: 22; backends leaving: 88\n\
+             \x20         flows in the exception table: 33 of 44; not entered, table full or too \
+             many at once: 77\n\
+             \x20         flows kept by their previous backend: 55; lost because their backend \
+             died: 66\n"
+        );
+    }
+
+    #[test]
+    fn an_instance_that_nothing_has_happened_to_says_so_in_a_line() {
+        let mut transitions = TransitionStatus {
+            exceptions_limit: 44,
+            ..TransitionStatus::default()
+        };
+        let quiet = "changes   none under way, and none has cost a flow\n";
+        assert_eq!(text(&transitions), quiet);
+        transitions.refusals = 1;
+        assert_ne!(text(&transitions), quiet);
     }
 }

@@ -42,7 +42,7 @@ impl Instance {
             interfaces: self.attached.iter().map(interface_status).collect(),
             services,
             flows: self.flow_status()?,
-            transitions: self.transition_status(&reasons),
+            transitions: self.transition_status(&reasons)?,
             reasons,
         })
     }
@@ -139,10 +139,13 @@ impl Instance {
         })
     }
 
-    fn transition_status(&self, reasons: &BTreeMap<String, u64>) -> TransitionStatus {
-        let numbers = self.live.numbers(&self.plane);
+    fn transition_status(
+        &self,
+        reasons: &BTreeMap<String, u64>,
+    ) -> Result<TransitionStatus, EngineError> {
+        let numbers = self.live.numbers(&self.plane)?;
         let kept = reasons.get(Reason::KeptByPrevious.name());
-        TransitionStatus {
+        Ok(TransitionStatus {
             slots_in_transition: numbers.slots_in_transition,
             slots_settling: numbers.slots_settling,
             exceptions: numbers.exceptions,
@@ -151,7 +154,7 @@ impl Instance {
             flows_lost: numbers.flows_lost,
             refusals: numbers.refusals,
             backends_leaving: numbers.backends_leaving,
-        }
+        })
     }
 }
 

@@ -76,7 +76,6 @@ impl Live {
         if self.refusals.0 != refusals {
             self.refusals = (refusals, now);
         }
-        self.numbers.refusals = refusals;
     }
 
     /// Backends that are dead, and those whose index is to be used again.

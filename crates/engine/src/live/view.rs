@@ -5,10 +5,11 @@ use abi::slot;
 use super::Live;
 use super::arena::Region;
 use super::service::{Changing, Member, Roster, Standing};
+use crate::EngineError;
 use crate::desired::{Backend, Service};
 use crate::maps::Maps;
 
-/// How the transitions are getting on. Counts of the last sweep, unless it says otherwise.
+/// How the transitions are getting on: as of the last sweep, unless it says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     /// Slots in transition, now.
@@ -19,9 +20,9 @@ pub struct Numbers {
     pub exceptions: u64,
     /// Flows in the exception table, and flows of `nat`, that lost their backend since the start.
     pub flows_lost: u64,
-    /// How often a flow was not entered for lack of room or pace, since the start.
+    /// How often a flow was not entered for lack of room or pace, since the start; now.
     pub refusals: u64,
-    /// Backends that were removed and still have flows or slots.
+    /// Backends that were removed and still have flows or slots, now.
     pub backends_leaving: u64,
 }
 
@@ -122,8 +123,9 @@ impl Live {
     }
 
     /// How the transitions are getting on.
-    pub fn numbers<M: Maps>(&self, maps: &M) -> Numbers {
+    pub fn numbers<M: Maps>(&self, maps: &M) -> Result<Numbers, EngineError> {
         let mut numbers = self.numbers;
+        numbers.refusals = maps.refusals()?;
         for roster in self.services.values() {
             let Some(region) = roster.region else {
                 continue;
@@ -140,6 +142,6 @@ impl Live {
             let leaving = members.filter(|member| member.standing == Standing::Leaving);
             numbers.backends_leaving += leaving.count() as u64;
         }
-        numbers
+        Ok(numbers)
     }
 }

@@ -16,6 +16,10 @@ impl Scene {
         self.apply(&desired(std::slice::from_ref(service)))
     }
 
+    fn numbers(&self) -> Numbers {
+        self.live.numbers(&self.maps).unwrap()
+    }
+
     /// Where a slot is in this state.
     fn place(&self, state: u8) -> usize {
         let ring = self.ring();
@@ -155,7 +159,7 @@ fn an_entry_that_comes_after_its_backend_died_goes_with_the_next_sweep() {
     scene.enter(1, place, old);
     assert_eq!(scene.sweep().lost, 1);
     assert!(scene.maps.exceptions.is_empty());
-    assert_eq!(scene.live.numbers(&scene.maps).flows_lost, 1);
+    assert_eq!(scene.numbers().flows_lost, 1);
 }
 
 /// A scene with room for three backends.
@@ -208,4 +212,38 @@ fn an_index_is_not_used_again_while_a_flow_leads_to_it() {
     assert!(scene.maps.exceptions.is_empty());
     let view = scene.live.services().next().unwrap();
     assert_eq!(view.backend(&backend(5)).unwrap().index, old);
+}
+
+#[test]
+fn the_numbers_tell_how_a_change_is_getting_on() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    let old = scene.index(2).unwrap();
+    scene.change(&one(&[3]));
+    let place = scene.place(TRANSITION);
+    scene.enter(1, place, old);
+    scene.maps.refusals = 7;
+    let mut expected = Numbers {
+        slots_in_transition: 32,
+        refusals: 7,
+        backends_leaving: 1,
+        ..Numbers::default()
+    };
+    assert_eq!(scene.numbers(), expected);
+    scene.sweep();
+    expected.exceptions = 1;
+    assert_eq!(scene.numbers(), expected);
+    scene.pass(WINDOW + TICK);
+    scene.enter(1, place, old);
+    scene.sweep();
+    (expected.slots_in_transition, expected.slots_settling) = (0, 32);
+    assert_eq!(scene.numbers(), expected);
+    // A backend that has left dies, for it comes back as one that is down.
+    scene.change(&with_state(&one(&[2, 3]), 2, BackendState::Down));
+    (expected.backends_leaving, expected.flows_lost) = (0, 1);
+    assert_eq!(scene.numbers(), expected);
+    for _ in 0..3 {
+        scene.sweep();
+    }
+    (expected.slots_settling, expected.exceptions) = (0, 0);
+    assert_eq!(scene.numbers(), expected);
 }
