@@ -168,6 +168,27 @@ mod tests {
     use crate::config::parse;
 
     #[test]
+    fn only_a_change_that_was_taken_back_is_said_to_have_changed_nothing() {
+        let error = || EngineError::RestartNeeded { what: "x".into() };
+        let half = EngineError::HalfChanged {
+            error: error().into(),
+            back: error().into(),
+        };
+        for (error, changed_nothing) in [
+            (EngineError::Directory { keys: 1 }, true),
+            (error(), true),
+            (half, false),
+        ] {
+            let text = ReloadError::from(error).to_string();
+            assert_eq!(
+                text.contains("nothing was changed"),
+                changed_nothing,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn what_is_fixed_at_the_start_is_named_with_both_values() {
         let read = |text: &str| parse("lb.toml", text).unwrap().desired;
         let old = read("interfaces = [\"eth0\"]");

@@ -179,6 +179,78 @@ fn maps_that_fail_for_good_are_not_said_to_be_as_they_were() {
     assert!(told > 30, "{told}");
 }
 
+/// Whoever can be found is there: services with entries, slots with owners that have some, too.
+fn assert_whole(image: &Image, place: &str) {
+    let reach = Reach::of(image);
+    let v4 = reach.directory.buckets.iter().flat_map(|b| b.entries);
+    let v6 = reach.directory_v6.buckets.iter().flat_map(|b| b.entries);
+    let targets = v4.map(|entry| entry.target);
+    let targets = targets.chain(v6.map(|entry| entry.target));
+    let found = targets.filter(|target| target.kind & (SERVICE | DNAT_BACKEND) != 0);
+    let found = found.map(|target| target.service);
+    let prefixes = reach.prefixes.iter().map(|(_, service)| *service);
+    let nobody = abi::backend::Backend::default();
+    let backend = |index: u32| reach.backends.get(index as usize).copied();
+    for service in found.chain(prefixes) {
+        let (entry, slots) = &reach.services[service as usize];
+        assert!(entry.ring.exists(), "{place}: service {service}");
+        for slot in slots {
+            let previous = (slot.state() == TRANSITION).then(|| slot.previous());
+            for owner in [Some(slot.current()), previous].into_iter().flatten() {
+                let entry = backend(owner);
+                assert!(
+                    entry.is_some_and(|entry| entry != nobody),
+                    "{place}: {slot:?}"
+                );
+            }
+        }
+    }
+    for (key, index) in &reach.quic_servers {
+        let lives = backend(*index).is_some_and(|entry| entry.flags & ALIVE != 0);
+        assert!(lives, "{place}: {key:?} leads to {index}");
+    }
+}
+
+#[test]
+fn every_half_of_a_change_leads_to_somebody() {
+    let new = &change()[1];
+    for call in 0..ENOUGH {
+        let (mut scene, _) = before();
+        // Nothing is taken back either, so this is what packets met after so many calls.
+        scene.maps.fail(call..u64::MAX);
+        let result = scene.try_apply(new);
+        assert_whole(&scene.maps.image, &format!("call {call}"));
+        if result.is_ok() {
+            return;
+        }
+    }
+    panic!("the change does not end");
+}
+
+#[test]
+fn every_half_of_a_change_that_is_taken_back_leads_to_somebody() {
+    let new = &change()[1];
+    let mut halves = 0;
+    for call in 0..ENOUGH {
+        for from in call + 1..ENOUGH {
+            let (mut scene, _) = before();
+            scene.maps.fail_twice(call, from);
+            match scene.try_apply(new) {
+                Ok(_) if from == call + 1 && !scene.maps.has_failed() => {
+                    assert!(halves > 300, "{halves}");
+                    return;
+                }
+                Err(EngineError::HalfChanged { .. }) => halves += 1,
+                // All of it is taken back, or made but for entries of the dead.
+                _ => break,
+            }
+            let place = format!("call {call}, taken back until {from}");
+            assert_whole(&scene.maps.image, &place);
+        }
+    }
+    panic!("the change does not end");
+}
+
 #[test]
 fn what_a_sweep_that_fails_leaves_the_next_one_does() {
     let mut gone = change()[1].clone();

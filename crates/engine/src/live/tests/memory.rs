@@ -30,6 +30,8 @@ pub(super) struct Memory {
     pub(super) room: Room,
     /// Which of the calls that can fail do so, from the first one after this was set.
     failing: Range<u64>,
+    /// And from which one on all do.
+    failing_from: u64,
     calls: Cell<u64>,
 }
 
@@ -43,13 +45,21 @@ impl Memory {
             now: 0,
             refusals: 0,
             failing: 0..0,
+            failing_from: u64::MAX,
             calls: Cell::new(0),
         }
     }
 
     pub(super) fn fail(&mut self, calls: Range<u64>) {
         self.failing = calls;
+        self.failing_from = u64::MAX;
         self.calls.set(0);
+    }
+
+    /// One call fails, and so do all from a later one on.
+    pub(super) fn fail_twice(&mut self, call: u64, from: u64) {
+        self.fail(call..call + 1);
+        self.failing_from = from;
     }
 
     /// Whether a call has failed since this was set.
@@ -60,7 +70,7 @@ impl Memory {
     /// Every call that can fail comes through here.
     fn call(&self) -> Result<(), EngineError> {
         let call = self.calls.replace(self.calls.get() + 1);
-        if self.failing.contains(&call) {
+        if self.failing.contains(&call) || call >= self.failing_from {
             return Err(EngineError::Map {
                 map: "any",
                 operation: "call",
