@@ -85,6 +85,58 @@ fn a_slot_that_settles_at_once_waits_for_packets_on_their_way_too() {
 }
 
 #[test]
+fn whatever_state_a_slot_gets_its_time_begins_then() {
+    let draining = with_state(&one(&[2, 3]), 2, BackendState::Drain);
+    let mut scene = Scene::over(&one(&[2, 3]));
+    scene.change(&draining);
+    for _ in 0..3 {
+        scene.sweep();
+    }
+    // The owners stay, the previous one does not.
+    scene.change(&with_state(&draining, 2, BackendState::Down));
+    assert_eq!(scene.states(), [32, 0, 32]);
+    assert_eq!(scene.sweep().steady, 0);
+    assert_eq!(scene.sweep().steady, 32);
+}
+
+#[test]
+fn the_window_of_a_slot_begins_anew_with_every_owner() {
+    let mut scene = Scene::over(&one(&[2, 3]));
+    scene.change(&one(&[3]));
+    let waiting = scene.ring();
+    scene.pass(WINDOW / 2);
+    scene.change(&one(&[3, 4]));
+    let pairs = waiting.iter().zip(scene.ring());
+    let in_transition = pairs.filter(|(old, _)| old.state() == TRANSITION);
+    let (moved, kept): (Vec<_>, Vec<_>) =
+        in_transition.partition(|(old, new)| old.current() != new.current());
+    let (moved, kept) = (moved.len(), kept.len());
+    assert!(moved > 0 && kept > 0, "{moved} moved, {kept} kept");
+    scene.pass(WINDOW / 2 + TICK);
+    assert_eq!(scene.sweep().settling, kept as u64);
+    scene.pass(WINDOW / 2);
+    assert_eq!(scene.states()[1], scene.sweep().settling as usize);
+}
+
+#[test]
+fn slots_of_a_ring_that_has_grown_rest_for_two_sweeps() {
+    let mut maps = Memory::new();
+    maps.room.slots = 64 + 128;
+    let mut grown = one(&[2, 3]);
+    let mut scene = Scene::on(maps, &desired(std::slice::from_ref(&grown)));
+    grown.ring_log2 = Some(7);
+    scene.change(&grown);
+    let other = service(81, ForwardingMode::Ipip, &[2]);
+    let both = desired(&[grown, other]);
+    for _ in 0..2 {
+        let error = scene.try_apply(&both).unwrap_err();
+        assert!(matches!(error, EngineError::ArenaFull { .. }), "{error}");
+        scene.sweep();
+    }
+    scene.apply(&both);
+}
+
+#[test]
 fn a_previous_backend_that_dies_is_kept_in_no_slot() {
     let draining = with_state(&one(&[2, 3]), 2, BackendState::Drain);
     let dead = with_state(&draining, 2, BackendState::Down);
