@@ -7,8 +7,10 @@ use abi::NO_INDEX;
 use abi::control::Control;
 use abi::counters::{BackendCounters, Report};
 use abi::family::{Family, V4, V6};
+use abi::layout::{self, Layout};
 use abi::maps;
 use abi::reason::{Action, Reason};
+use abi::slot::Slot;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
@@ -64,6 +66,28 @@ impl FamilyMaps for V6 {
     const FRAGMENTS: &'static str = maps::FRAGMENTS_V6;
 }
 
+/// Length of the map's entry: aya wants a type for it.
+const LEAD_LENGTH: usize = 1 << 23;
+
+/// As many slots as fill it.
+fn layout_of(content: &Content) -> Layout {
+    let count = |length: usize| length.max(1) as u64;
+    let sized = |slots| {
+        Layout::new(
+            count(content.directory.buckets.len()),
+            count(content.directory_v6.buckets.len()),
+            count(content.backends.len()),
+            slots,
+        )
+    };
+    let room = (LEAD_LENGTH as u64 - sized(0).length()) / size_of::<Slot>() as u64;
+    assert!(
+        room >= content.slots.len() as u64,
+        "LEAD_LENGTH is too small"
+    );
+    sized(room)
+}
+
 impl BareProgram {
     /// Loads it with these contents. The calling thread goes into a network namespace of its own,
     /// in which the host's routes lead nowhere.
@@ -74,15 +98,11 @@ impl BareProgram {
     pub fn load(content: &Content, capacities: &Capacities) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("needs root");
         let entries = |count: usize| count.max(1) as u32;
+        let layout = layout_of(content);
+        let object = object::sized(object::XDP, &layout).expect("an object with a size to set");
         let mut ebpf = EbpfLoader::new()
             .override_global(maps::SETTINGS, content.settings.as_bytes(), true)
-            .map_max_entries(maps::DIRECTORY_V4, entries(content.directory.buckets.len()))
-            .map_max_entries(
-                maps::DIRECTORY_V6,
-                entries(content.directory_v6.buckets.len()),
-            )
-            .map_max_entries(maps::SLOTS, entries(content.slots.len()))
-            .map_max_entries(maps::BACKENDS, entries(content.backends.len()))
+            .override_global(maps::LAYOUT, layout.as_bytes(), true)
             .map_max_entries(maps::BACKEND_COUNTERS, entries(content.backends.len()))
             .map_max_entries(maps::ESTABLISHED_V4, entries(capacities.established))
             .map_max_entries(maps::ESTABLISHED_V6, entries(capacities.established))
@@ -90,7 +110,7 @@ impl BareProgram {
             .map_max_entries(maps::HALF_OPEN_V6, entries(capacities.half_open))
             .map_max_entries(maps::EXCEPTIONS_V4, entries(capacities.exceptions))
             .map_max_entries(maps::EXCEPTIONS_V6, entries(capacities.exceptions))
-            .load(object::XDP)
+            .load(&object)
             .unwrap_or_else(|error| panic!("needs root and a kernel with XDP: {error:?}"));
         let program: &mut Xdp = xdp(&mut ebpf);
         program
@@ -107,25 +127,29 @@ impl BareProgram {
             directory_v6: content.directory_v6.active(),
             zero: 0,
         };
-        self.write_array::<_, 24>(maps::CONTROL, &[control]);
-        self.write_array::<_, 64>(maps::DIRECTORY_V4, &content.directory.buckets);
-        self.write_array::<_, 128>(maps::DIRECTORY_V6, &content.directory_v6.buckets);
-        self.write_array::<_, 32>(maps::SERVICES, &content.services);
-        self.write_array::<_, 8>(maps::SLOTS, &content.slots);
-        self.write_array::<_, 64>(maps::BACKENDS, &content.backends);
+        let layout = layout_of(content);
+        let mut lead = vec![0; LEAD_LENGTH];
+        let mut put = |at: u64, values: &[u8]| {
+            lead[at as usize..][..values.len()].copy_from_slice(values);
+        };
+        put(layout::CONTROL, control.as_bytes());
+        put(layout::SERVICES, content.services.as_bytes());
+        put(layout::DIRECTORY_V4, content.directory.buckets.as_bytes());
+        let buckets = content.directory_v6.buckets.as_bytes();
+        put(layout.directory_v6_at, buckets);
+        put(layout.backends_at, content.backends.as_bytes());
+        put(layout.slots_at, content.slots.as_bytes());
+        self.write_lead(&lead);
         self.write_hash::<_, 16>(maps::QUIC_SERVERS, &content.quic_servers);
         self.write_prefixes::<_, 12>(maps::PREFIXES_V4, &content.prefixes_v4);
         self.write_prefixes::<_, 20>(maps::PREFIXES_V6, &content.prefixes_v6);
     }
 
-    fn write_array<V: IntoBytes + Immutable, const N: usize>(&mut self, name: &str, values: &[V]) {
-        let map = self.ebpf.map_mut(name).expect("the map is there");
-        let mut array: Array<_, [u8; N]> = map.try_into().expect("an array");
-        for (index, value) in values.iter().enumerate() {
-            array
-                .set(index as u32, bytes::<N>(value), 0)
-                .expect("an entry can be written");
-        }
+    fn write_lead(&mut self, bytes: &[u8]) {
+        let map = self.ebpf.map_mut(maps::LEAD).expect("the map is there");
+        let mut array: Array<_, [u8; LEAD_LENGTH]> = map.try_into().expect("an array");
+        let bytes: &[u8; LEAD_LENGTH] = bytes.try_into().expect("its length");
+        array.set(0, bytes, 0).expect("the entry can be written");
     }
 
     fn write_hash<K: IntoBytes + Immutable, const N: usize>(
@@ -176,8 +200,8 @@ impl BareProgram {
     #[must_use]
     pub fn exceptions<F: FamilyMaps>(&self) -> BTreeMap<F::FlowKey, abi::exception::Exception> {
         match F::IS_V6 {
-            false => self.entries::<_, _, 16, 16>(F::EXCEPTIONS),
-            true => self.entries::<_, _, 40, 16>(F::EXCEPTIONS),
+            false => self.entries::<_, _, 16, 24>(F::EXCEPTIONS),
+            true => self.entries::<_, _, 40, 24>(F::EXCEPTIONS),
         }
     }
 
@@ -233,8 +257,8 @@ impl BareProgram {
             self.empty::<16, 64>(V4::flows(table));
             self.empty::<40, 88>(V6::flows(table));
         }
-        self.empty::<16, 16>(V4::EXCEPTIONS);
-        self.empty::<40, 16>(V6::EXCEPTIONS);
+        self.empty::<16, 24>(V4::EXCEPTIONS);
+        self.empty::<40, 24>(V6::EXCEPTIONS);
         self.empty::<16, 4>(V4::FRAGMENTS);
         self.empty::<40, 4>(V6::FRAGMENTS);
     }

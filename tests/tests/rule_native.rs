@@ -20,10 +20,10 @@ use testkit::outcome::process;
 use testkit::tables::{Capacities, MemoryTables};
 use testkit::world::INTERFACE;
 use wire::ethernet::Addresses;
-use wire::tcp::{ACK, SYN};
+use wire::tcp::{ACK, FIN, RST, SYN};
 use wire::{Be16, Be32, ipv4};
 
-use Kind::{Ack, Datagram, Syn};
+use Kind::{Ack, Datagram, Fin, Reset, Syn};
 
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 64, 0, 1), 40_000);
 const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 443);
@@ -38,6 +38,8 @@ const C: u32 = 2;
 enum Kind {
     Syn,
     Ack,
+    Fin,
+    Reset,
     Datagram,
 }
 
@@ -47,6 +49,8 @@ struct Given {
     slot: Slot,
     /// Whom the exception table has for the flow.
     entry: Option<u32>,
+    /// And whether it was seen to end.
+    closed: bool,
     dead: Option<u32>,
     draining: Option<u32>,
     /// The exception table has no room for more.
@@ -58,6 +62,7 @@ fn slot(slot: Slot) -> Given {
     Given {
         slot,
         entry: None,
+        closed: false,
         dead: None,
         draining: None,
         full: false,
@@ -80,6 +85,11 @@ fn transition() -> Given {
 impl Given {
     fn entry(mut self, backend: u32) -> Self {
         self.entry = Some(backend);
+        self
+    }
+
+    fn closed(mut self) -> Self {
+        self.closed = true;
         self
     }
 
@@ -135,6 +145,8 @@ impl Given {
                 hash: 0,
                 last_seen: 1,
                 backend,
+                closed: self.closed.into(),
+                ..Exception::default()
             };
             FamilyTables::<V4>::enter_exception(&tables, &key(kind), &entry)
                 .expect("there is room");
@@ -146,7 +158,7 @@ impl Given {
 impl Kind {
     fn protocol(self) -> u8 {
         match self {
-            Syn | Ack => ipv4::TCP,
+            Syn | Ack | Fin | Reset => ipv4::TCP,
             Datagram => ipv4::UDP,
         }
     }
@@ -155,6 +167,8 @@ impl Kind {
         match self {
             Syn => PacketBuilder::tcp(CLIENT, SERVICE).flags(SYN).build(),
             Ack => PacketBuilder::tcp(CLIENT, SERVICE).flags(ACK).build(),
+            Fin => PacketBuilder::tcp(CLIENT, SERVICE).flags(FIN | ACK).build(),
+            Reset => PacketBuilder::tcp(CLIENT, SERVICE).flags(RST).build(),
             Datagram => PacketBuilder::udp(CLIENT, SERVICE).build(),
         }
     }
@@ -263,12 +277,38 @@ fn whoever_cannot_be_entered_stays_where_the_next_packet_goes() {
     assert_goes(transition().full(), Syn, (A, NotEntered), None);
     assert_goes(transition().full(), Ack, (A, NotEntered), None);
     assert_goes(transition().full(), Datagram, (A, NotEntered), None);
-    assert_goes(
-        transition().full().draining(A),
-        Datagram,
-        (A, NotEntered),
-        None,
-    );
+    // Its next packet does not go to A either.
+    let draining = transition().full().draining(A);
+    assert_goes(draining, Datagram, (B, Forwarded), None);
+}
+
+#[test]
+fn a_connection_between_the_ports_of_one_that_ended_leaves_who_drains() {
+    for given in [transition(), settling(), settling().track_always()] {
+        let draining = given.entry(C).draining(C);
+        assert_goes(draining.closed(), Syn, (B, NewFlow), Some(B));
+        // The first one again, perhaps.
+        assert_goes(draining, Syn, (C, Forwarded), Some(C));
+        assert_goes(draining.closed(), Ack, (C, Forwarded), Some(C));
+        assert_goes(given.entry(C).closed(), Syn, (C, Forwarded), Some(C));
+    }
+}
+
+#[test]
+fn a_connection_that_ends_is_marked_and_one_that_begins_is_not() {
+    let marked = |given: Given, kind: Kind| {
+        let tables = given.tables(kind);
+        process(&tables, &kind.frame(), INTERFACE);
+        tables.exceptions()[&key(kind)].closed
+    };
+    for end in [Fin, Reset] {
+        assert_eq!(marked(transition(), end), 1, "{end:?}, not entered before");
+        assert_eq!(marked(settling().entry(C), end), 1, "{end:?}");
+    }
+    assert_eq!(marked(transition().entry(A), Ack), 0);
+    assert_eq!(marked(transition(), Syn), 0);
+    let again = transition().entry(A).draining(A).closed();
+    assert_eq!(marked(again, Syn), 0, "begun anew");
 }
 
 #[test]

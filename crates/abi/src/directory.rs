@@ -172,7 +172,10 @@ impl DirectoryKey for KeyV6 {
         let sum = first
             .wrapping_mul(multiplier)
             .wrapping_add(second.wrapping_mul(multiplier.rotate_left(21) | 1))
-            .wrapping_add(self.port_protocol.wrapping_mul(multiplier.rotate_left(42) | 1));
+            .wrapping_add(
+                self.port_protocol
+                    .wrapping_mul(multiplier.rotate_left(42) | 1),
+            );
         top(sum, log2)
     }
 }

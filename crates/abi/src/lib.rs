@@ -17,6 +17,7 @@ pub mod exception;
 pub mod family;
 pub mod flow;
 pub mod hash;
+pub mod layout;
 pub mod limits;
 pub mod maps;
 pub mod pace;
@@ -27,7 +28,7 @@ pub mod service;
 pub mod slot;
 
 /// Version of everything in this crate. A running instance's maps are adopted only when equal.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// "No such index", in fields that hold the index of a service or a backend.
 pub const NO_INDEX: u32 = u32::MAX;

@@ -1,17 +1,9 @@
 //! Names of the maps, at most 15 bytes each (`BPF_OBJ_NAME_LEN`).
 
-/// ARRAY, mmapable, one entry: [`crate::control::Control`].
-pub const CONTROL: &str = "CONTROL";
-/// ARRAY, mmapable: two copies of [`crate::directory::BucketV4`]s, one of them active.
-pub const DIRECTORY_V4: &str = "DIRECTORY_V4";
-/// ARRAY, mmapable: the same of [`crate::directory::BucketV6`]s.
-pub const DIRECTORY_V6: &str = "DIRECTORY_V6";
-/// ARRAY: [`crate::service::Service`] by service index.
-pub const SERVICES: &str = "SERVICES";
-/// ARRAY, mmapable: the arena of [`crate::slot::Slot`]s that all rings lie in.
-pub const SLOTS: &str = "SLOTS";
-/// ARRAY: [`crate::backend::Backend`] by backend index.
-pub const BACKENDS: &str = "BACKENDS";
+/// ARRAY, mmapable, one entry: what packets are led by, laid out as [`crate::layout`] says.
+pub const LEAD: &str = "LEAD";
+/// `.rodata` symbol of [`crate::layout::Layout`].
+pub const LAYOUT: &str = "LAYOUT";
 /// HASH: established flows, [`crate::flow::FlowKeyV4`] to [`crate::flow::FlowV4`].
 pub const ESTABLISHED_V4: &str = "ESTABLISHED_V4";
 /// LRU_HASH: half-open flows, with the same key and value.

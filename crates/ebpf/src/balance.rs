@@ -13,9 +13,12 @@ use crate::tables::KernelTables;
 /// Balances one packet.
 #[inline(always)]
 pub(crate) fn balance(context: &XdpContext) -> u32 {
+    let Some(tables) = KernelTables::find() else {
+        return xdp_action::XDP_PASS;
+    };
     let mut frame = Frame::new(context.ctx);
-    let verdict = datapath::process(&mut frame, &KernelTables);
-    if KernelTables.settings().report != 0 {
+    let verdict = datapath::process(&mut frame, &tables);
+    if tables.settings().report != 0 {
         report(&verdict);
     }
     match verdict.reason.action() {

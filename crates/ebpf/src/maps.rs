@@ -1,17 +1,14 @@
 //! The maps. Sizes marked "at load" are replaced by the loader; names are those of `abi::maps`.
 
-use abi::backend::Backend;
-use abi::control::{Control, Settings, feature};
+use abi::control::{Settings, feature};
 use abi::counters::{BackendCounters, Report};
-use abi::directory::{BucketV4, BucketV6};
 use abi::exception::Exception;
 use abi::flow::{FlowKeyV4, FlowKeyV6, FlowV4, FlowV6, FragmentPorts};
-use abi::limits::{MAX_FRAGMENTS, MAX_INTERFACES, MAX_PREFIXES, MAX_QUIC_SERVERS, MAX_SERVICES};
+use abi::layout::{Layout, PLACEHOLDER_WORDS};
+use abi::limits::{MAX_FRAGMENTS, MAX_INTERFACES, MAX_PREFIXES, MAX_QUIC_SERVERS};
 use abi::pace::{self, Pace};
 use abi::quic::ServerKey;
 use abi::reason::Reason;
-use abi::service::Service;
-use abi::slot::Slot;
 use aya_ebpf::btf_maps::{Array, DevMapHash, HashMap, LpmTrie, LruHashMap, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 
@@ -21,22 +18,13 @@ use crate::route::FibParameters;
 const MMAPABLE: usize = 1 << 10;
 const AT_LOAD: usize = 1;
 
+/// What packets are led by ([`abi::layout`]); its length is replaced by the loader.
 #[btf_map]
-pub(crate) static CONTROL: Array<Control, 1, MMAPABLE> = Array::new();
-#[btf_map]
-pub(crate) static DIRECTORY_V4: Array<BucketV4, AT_LOAD, MMAPABLE> = Array::new();
-#[btf_map]
-pub(crate) static DIRECTORY_V6: Array<BucketV6, AT_LOAD, MMAPABLE> = Array::new();
+pub(crate) static LEAD: Array<[u64; PLACEHOLDER_WORDS as usize], 1, MMAPABLE> = Array::new();
 #[btf_map]
 pub(crate) static PREFIXES_V4: LpmTrie<[u32; 3], u32, { MAX_PREFIXES as usize }> = LpmTrie::new();
 #[btf_map]
 pub(crate) static PREFIXES_V6: LpmTrie<[u32; 5], u32, { MAX_PREFIXES as usize }> = LpmTrie::new();
-#[btf_map]
-pub(crate) static SERVICES: Array<Service, { MAX_SERVICES as usize }> = Array::new();
-#[btf_map]
-pub(crate) static SLOTS: Array<Slot, AT_LOAD, MMAPABLE> = Array::new();
-#[btf_map]
-pub(crate) static BACKENDS: Array<Backend, AT_LOAD> = Array::new();
 #[btf_map]
 pub(crate) static EXCEPTIONS_V4: HashMap<FlowKeyV4, Exception, AT_LOAD> = HashMap::new();
 #[btf_map]
@@ -91,3 +79,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     exceptions_per_window: 1,
     icmp_errors_per_window: 1,
 };
+
+/// In `.rodata`, too.
+#[unsafe(no_mangle)]
+pub(crate) static LAYOUT: Layout = Layout::new(1, 1, 1, 1);

@@ -1,14 +1,17 @@
 //! The maps as `datapath` wants them.
 
 use core::arch::asm;
+use core::ptr;
 
 use abi::backend::Backend;
-use abi::control::Settings;
+use abi::control::{Control, Settings};
 use abi::counters::BackendCounters;
 use abi::directory::{Active, BucketV4, BucketV6};
 use abi::exception::Exception;
 use abi::family::{V4, V6};
 use abi::flow::{FlowKeyV4, FlowKeyV6, FlowV4, FlowV6, FragmentPorts};
+use abi::layout::{self, Layout};
+use abi::limits::MAX_SERVICES;
 use abi::pace::Pace;
 use abi::prefix::{PrefixKeyV4, PrefixKeyV6};
 use abi::quic::ServerKey;
@@ -18,6 +21,7 @@ use abi::slot::Slot;
 use aya_ebpf::btf_maps::lpm_trie::Key as TrieKey;
 use aya_ebpf::helpers::bpf_jiffies64;
 use datapath::{EstablishError, FamilyTables, FlowTable, InsertError, Tables};
+use zerocopy::FromBytes;
 
 use crate::maps;
 
@@ -28,17 +32,54 @@ const ANY: u64 = 0;
 const EEXIST: i32 = 17;
 
 /// All maps.
-pub(crate) struct KernelTables;
+#[derive(Clone, Copy)]
+pub(crate) struct KernelTables {
+    /// Start of [`maps::LEAD`]'s entry.
+    lead: *const u8,
+}
 
-/// Where the settings are, which the compiler may not replace by the values it saw at compile time.
-/// Loads through it are ordinary ones: what nobody asks for is not loaded.
+impl KernelTables {
+    /// The maps, as this packet finds them. There is always an entry, which the verifier does not know.
+    #[inline(always)]
+    pub(crate) fn find() -> Option<Self> {
+        let lead = maps::LEAD.get_ptr(0)?.cast();
+        Some(Self { lead })
+    }
+
+    /// The `index`-th of `count` values that begin at offset `at`.
+    #[inline(always)]
+    fn entry<V: FromBytes>(&self, at: u64, index: u64, count: u64) -> Option<&V> {
+        if index >= count {
+            return None;
+        }
+        let offset = at + index * size_of::<V>() as u64;
+        Some(self.value(offset))
+    }
+
+    #[inline(always)]
+    fn control(&self) -> Control {
+        *self.value(layout::CONTROL)
+    }
+
+    #[inline(always)]
+    fn value<V: FromBytes>(&self, offset: u64) -> &V {
+        // SAFETY: inside the map's entry, as the verifier checks.
+        let value = unsafe { self.lead.add(offset as usize) };
+        // SAFETY: as the loader laid it out, aligned; every bit pattern is a valid `V`, and user space
+        // writes whole words.
+        unsafe { &*value.cast::<V>() }
+    }
+}
+
+/// Where a constant of `.rodata` is, which the compiler may not replace by the value it saw at compile
+/// time. Loads through it are ordinary ones: what nobody asks for is not loaded.
 #[inline(always)]
 #[expect(
     clippy::pointers_in_nomem_asm_block,
     reason = "nothing is read through the pointer there, and nothing written"
 )]
-fn settings() -> &'static Settings {
-    let mut address = &raw const maps::SETTINGS;
+fn at_load<V>(constant: &'static V) -> &'static V {
+    let mut address = ptr::from_ref(constant);
     // SAFETY: does nothing.
     unsafe {
         asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags));
@@ -47,17 +88,20 @@ fn settings() -> &'static Settings {
     unsafe { &*address }
 }
 
+#[inline(always)]
+fn layout() -> &'static Layout {
+    at_load(&maps::LAYOUT)
+}
+
 impl Tables for KernelTables {
     #[inline(always)]
     fn settings(&self) -> Settings {
-        *settings()
+        *at_load(&maps::SETTINGS)
     }
 
     #[inline(always)]
     fn zero(&self) -> usize {
-        maps::CONTROL
-            .get(0)
-            .map_or(0, |control| control.zero as usize)
+        self.control().zero as usize
     }
 
     #[inline(always)]
@@ -68,17 +112,20 @@ impl Tables for KernelTables {
 
     #[inline(always)]
     fn service(&self, index: u32) -> Option<&Service> {
-        maps::SERVICES.get(index)
+        self.entry(layout::SERVICES, index.into(), MAX_SERVICES.into())
     }
 
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<Slot> {
-        maps::SLOTS.get(index).copied()
+        let layout = layout();
+        self.entry(layout.slots_at, index.into(), layout.slots)
+            .copied()
     }
 
     #[inline(always)]
     fn backend(&self, index: u32) -> Option<&Backend> {
-        maps::BACKENDS.get(index)
+        let layout = layout();
+        self.entry(layout.backends_at, index.into(), layout.backends)
     }
 
     #[inline(always)]
@@ -130,20 +177,19 @@ impl Tables for KernelTables {
 macro_rules! family_tables {
     (
         $family:ident, $key:ident, $flow:ident, $bucket:ident, $prefix:ident, $words:literal,
-        $directory:ident, $buckets:ident, $prefixes:ident, $established:ident, $half_open:ident,
+        $directory:ident, $buckets:ident, $at:expr, $prefixes:ident, $established:ident, $half_open:ident,
         $exceptions:ident, $fragments:ident, $scratch:ident
     ) => {
         impl FamilyTables<$family> for KernelTables {
             #[inline(always)]
             fn directory(&self) -> Active {
-                maps::CONTROL
-                    .get(0)
-                    .map_or_else(Active::default, |control| control.$directory)
+                self.control().$directory
             }
 
             #[inline(always)]
             fn bucket(&self, index: u32) -> Option<&$bucket> {
-                maps::$buckets.get(index)
+                let layout = layout();
+                self.entry($at(layout), index.into(), layout.$buckets)
             }
 
             #[inline(always)]
@@ -258,7 +304,8 @@ family_tables!(
     PrefixKeyV4,
     3,
     directory_v4,
-    DIRECTORY_V4,
+    buckets_v4,
+    |_: &Layout| layout::DIRECTORY_V4,
     PREFIXES_V4,
     ESTABLISHED_V4,
     HALF_OPEN_V4,
@@ -274,7 +321,8 @@ family_tables!(
     PrefixKeyV6,
     5,
     directory_v6,
-    DIRECTORY_V6,
+    buckets_v6,
+    |layout: &Layout| layout.directory_v6_at,
     PREFIXES_V6,
     ESTABLISHED_V6,
     HALF_OPEN_V6,

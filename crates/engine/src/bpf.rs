@@ -251,10 +251,10 @@ impl MappedArray {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length / 8) }
     }
 
-    /// Writes `values` from entry `first` on, word by word. Words that hold the value already
-    /// are left alone, so that caches elsewhere stay valid.
-    pub(crate) fn write<V: IntoBytes + Immutable>(&self, first: usize, values: &[V]) {
-        let start = first * size_of::<V>() / 8;
+    /// Writes `values` from `offset` (in bytes, of a word) on, word by word. Words that hold the
+    /// value already are left alone, so that caches elsewhere stay valid.
+    pub(crate) fn write<V: IntoBytes + Immutable>(&self, offset: usize, values: &[V]) {
+        let start = offset / 8;
         let bytes = values.as_bytes();
         let words = self.words().iter().skip(start);
         for (word, bytes) in words.zip(bytes.as_chunks::<8>().0) {
@@ -265,15 +265,10 @@ impl MappedArray {
         }
     }
 
-    /// The word that entry `index` of an array of words holds.
-    pub(crate) fn word(&self, index: usize) -> Option<u64> {
-        let word = self.words().get(index)?;
+    /// The word at `offset` (in bytes).
+    pub(crate) fn word(&self, offset: usize) -> Option<u64> {
+        let word = self.words().get(offset / 8)?;
         Some(word.load(Ordering::Relaxed))
-    }
-
-    /// Entries of type `V` that fit.
-    pub(crate) fn capacity<V>(&self) -> usize {
-        self.length / size_of::<V>()
     }
 }
 

@@ -16,6 +16,7 @@ mod write;
 
 use abi::control::Settings;
 use abi::family::Family;
+use abi::layout::Layout;
 use aya::Ebpf;
 use aya::programs::Xdp;
 use aya::programs::xdp::XdpLinkId;
@@ -37,10 +38,9 @@ pub struct DataPlane {
     ebpf: Ebpf,
     settings: Settings,
     links: Vec<(String, XdpLinkId)>,
-    control: MappedArray,
-    slots: MappedArray,
-    services: RawMap,
-    backends: RawMap,
+    /// What packets are led by, and how it is laid out.
+    lead: MappedArray,
+    layout: Layout,
     quic_servers: RawMap,
     v4: FamilyMaps,
     v6: FamilyMaps,
@@ -49,15 +49,12 @@ pub struct DataPlane {
     reason_counters: RawMap,
     interfaces: RawMap,
     report: RawMap,
-    /// Entries of the map of backends.
-    backend_limit: u32,
     cpus: usize,
 }
 
 /// The maps of one family.
 #[derive(Debug)]
 struct FamilyMaps {
-    directory: MappedArray,
     /// Whether the active directory is the second copy.
     second_copy: bool,
     prefixes: RawMap,
@@ -70,7 +67,6 @@ struct FamilyMaps {
 /// Their names, for errors.
 #[derive(Debug)]
 struct FamilyNames {
-    directory: &'static str,
     prefixes: &'static str,
     established: &'static str,
     half_open: &'static str,

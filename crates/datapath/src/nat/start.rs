@@ -94,18 +94,23 @@ fn instead<F: Family, T: FamilyTables<F>>(
     ours: &F::Rewrite,
     error: InsertError,
 ) -> Result<F::Rewrite, Reason> {
+    let claimed = parsed.key.opposite(ours);
     let theirs = match error {
         InsertError::Exists => known::find(tables, &parsed.key),
         InsertError::Full => None,
     };
-    if theirs.is_none_or(|theirs| theirs.becomes != *ours) {
-        tables.remove_flow(FlowTable::HalfOpen, &parsed.key.opposite(ours));
+    let Some(theirs) = theirs else {
+        tables.remove_flow(FlowTable::HalfOpen, &claimed);
+        return Err(Reason::FlowTableFull);
+    };
+    if theirs.becomes != *ours {
+        tables.remove_flow(FlowTable::HalfOpen, &claimed);
     }
-    match theirs {
-        // Its slot may have changed between the two.
-        Some(theirs) if theirs.backend == backend => Ok(theirs.becomes),
-        _ => Err(Reason::FlowTableFull),
+    // Its slot may have changed between the two.
+    if theirs.backend != backend {
+        return Err(Reason::FlowTableFull);
     }
+    Ok(theirs.becomes)
 }
 
 /// The backend of a new flow: by connection id if there is one that a server made (the client has

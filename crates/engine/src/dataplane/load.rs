@@ -2,16 +2,14 @@
 
 use std::os::fd::AsFd;
 
-use abi::backend::Backend;
-use abi::control::{Control, Settings, feature};
+use abi::control::{Settings, feature};
 use abi::counters::{BackendCounters, Report};
 use abi::exception::Exception;
 use abi::family::{Family, V4, V6};
+use abi::layout::Layout;
 use abi::maps;
 use abi::pace::Pace;
 use abi::quic::ServerKey;
-use abi::service::Service;
-use abi::slot::Slot;
 use aya::maps::{Map, MapData};
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
@@ -19,7 +17,7 @@ use zerocopy::IntoBytes;
 
 use super::{DataPlane, FamilyMaps, FamilyNames, load_error, map_error};
 use crate::EngineError;
-use crate::bpf::{MappedArray, RawMap};
+use crate::bpf::RawMap;
 use crate::desired::{Desired, Limits};
 use crate::image::Image;
 use crate::object;
@@ -46,7 +44,8 @@ impl DataPlane {
         image: &Image,
     ) -> Result<Self, EngineError> {
         let sizes = Sizes::of(image, limits, settings.features);
-        let mut ebpf = load_maps(object, &settings, &sizes)?;
+        let layout = sizes.layout();
+        let mut ebpf = load_maps(object, &settings, &sizes, &layout)?;
         for (_, program) in ebpf.programs_mut() {
             let program: &mut Xdp = program.try_into().map_err(load_error)?;
             program.load().map_err(load_error)?;
@@ -55,19 +54,18 @@ impl DataPlane {
             .map_err(|(file, error)| EngineError::Load(format!("{file}: {error}")))?;
         let map = |name, key_size, value_size| raw_map(&ebpf, name, key_size, value_size);
         Ok(Self {
-            control: mapped::<Control>(&ebpf, maps::CONTROL, 1)?,
-            slots: mapped::<Slot>(&ebpf, maps::SLOTS, sizes.slots)?,
-            services: map(maps::SERVICES, 4, size_of::<Service>())?,
-            backends: map(maps::BACKENDS, 4, size_of::<Backend>())?,
+            lead: map(maps::LEAD, 4, layout.length() as usize)?
+                .map(1)
+                .map_err(map_error(maps::LEAD, "mmap"))?,
+            layout,
             quic_servers: map(maps::QUIC_SERVERS, size_of::<ServerKey>(), 4)?,
-            v4: family_maps::<V4>(&ebpf, V4_NAMES, sizes.v4.directory_log2)?,
-            v6: family_maps::<V6>(&ebpf, V6_NAMES, sizes.v6.directory_log2)?,
+            v4: family_maps::<V4>(&ebpf, V4_NAMES)?,
+            v6: family_maps::<V6>(&ebpf, V6_NAMES)?,
             paces: map(maps::PACES, 4, size_of::<Pace>())?,
             backend_counters: map(maps::BACKEND_COUNTERS, 4, size_of::<BackendCounters>())?,
             reason_counters: map(maps::REASON_COUNTERS, 4, 8)?,
             interfaces: map(maps::INTERFACES, 4, 8)?,
             report: map(maps::REPORT, 4, size_of::<Report>())?,
-            backend_limit: sizes.backends,
             cpus,
             links: Vec::new(),
             settings,
@@ -77,7 +75,6 @@ impl DataPlane {
 }
 
 const V4_NAMES: FamilyNames = FamilyNames {
-    directory: maps::DIRECTORY_V4,
     prefixes: maps::PREFIXES_V4,
     established: maps::ESTABLISHED_V4,
     half_open: maps::HALF_OPEN_V4,
@@ -85,7 +82,6 @@ const V4_NAMES: FamilyNames = FamilyNames {
 };
 
 const V6_NAMES: FamilyNames = FamilyNames {
-    directory: maps::DIRECTORY_V6,
     prefixes: maps::PREFIXES_V6,
     established: maps::ESTABLISHED_V6,
     half_open: maps::HALF_OPEN_V6,
@@ -125,6 +121,15 @@ impl Sizes {
     }
 }
 
+impl Sizes {
+    /// Both copies of the directories, and the rest.
+    fn layout(&self) -> Layout {
+        let buckets = |sizes: &FamilySizes| 2 << sizes.directory_log2;
+        let (v4, v6) = (buckets(&self.v4), buckets(&self.v6));
+        Layout::new(v4, v6, self.backends.into(), self.slots as u64)
+    }
+}
+
 impl FamilySizes {
     /// A family, and tables of flows, that no service uses get no room: none can be added without
     /// loading anew.
@@ -149,32 +154,31 @@ impl FamilySizes {
 /// Bits of families.
 const FAMILIES: u32 = feature::IPV4 | feature::IPV6 | feature::ECHO;
 
-fn load_maps(object: &[u8], settings: &Settings, sizes: &Sizes) -> Result<Ebpf, EngineError> {
+fn load_maps(
+    object: &[u8],
+    settings: &Settings,
+    sizes: &Sizes,
+    layout: &Layout,
+) -> Result<Ebpf, EngineError> {
+    let object = object::sized(object, layout)?;
     let mut loader = EbpfLoader::new();
     loader
         .override_global(maps::SETTINGS, settings.as_bytes(), true)
-        .map_max_entries(maps::SLOTS, sizes.slots as u32)
-        .map_max_entries(maps::BACKENDS, sizes.backends)
+        .override_global(maps::LAYOUT, layout.as_bytes(), true)
         .map_max_entries(maps::BACKEND_COUNTERS, sizes.backends);
     for (names, sizes) in [(V4_NAMES, &sizes.v4), (V6_NAMES, &sizes.v6)] {
         loader
-            .map_max_entries(names.directory, 2 << sizes.directory_log2)
             .map_max_entries(names.established, sizes.established)
             .map_max_entries(names.half_open, sizes.half_open)
             .map_max_entries(names.exceptions, sizes.exceptions);
     }
-    loader.load(object).map_err(load_error)
+    loader.load(&object).map_err(load_error)
 }
 
-fn family_maps<F: Family>(
-    ebpf: &Ebpf,
-    names: FamilyNames,
-    directory_log2: u8,
-) -> Result<FamilyMaps, EngineError> {
+fn family_maps<F: Family>(ebpf: &Ebpf, names: FamilyNames) -> Result<FamilyMaps, EngineError> {
     let key = size_of::<F::FlowKey>();
     let flows = |name| raw_map(ebpf, name, key, size_of::<F::Flow>());
     Ok(FamilyMaps {
-        directory: mapped::<F::Bucket>(ebpf, names.directory, 2 << directory_log2)?,
         second_copy: false,
         prefixes: raw_map(ebpf, names.prefixes, size_of::<F::PrefixKey>(), 4)?,
         established: flows(names.established)?,
@@ -182,12 +186,6 @@ fn family_maps<F: Family>(
         exceptions: raw_map(ebpf, names.exceptions, key, size_of::<Exception>())?,
         names,
     })
-}
-
-fn mapped<V>(ebpf: &Ebpf, name: &'static str, entries: usize) -> Result<MappedArray, EngineError> {
-    raw_map(ebpf, name, 4, size_of::<V>())?
-        .map(entries)
-        .map_err(map_error(name, "mmap"))
 }
 
 fn raw_map(

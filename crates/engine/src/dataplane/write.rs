@@ -5,15 +5,16 @@ use abi::control::Control;
 use abi::counters::BackendCounters;
 use abi::exception::Exception;
 use abi::family::{Family, V4, V6};
+use abi::layout;
 use abi::limits::MAX_SERVICES;
 use abi::maps;
 use abi::pace::{self, Pace};
 use abi::quic::ServerKey;
 use abi::service::Service;
 use abi::slot::Slot;
-use zerocopy::{FromBytes as _, IntoBytes as _};
+use zerocopy::{FromBytes as _, Immutable, IntoBytes};
 
-use super::{DataPlane, FamilyMaps, map_error};
+use super::{DataPlane, map_error};
 use crate::EngineError;
 use crate::bpf::RawMap;
 use crate::directory::Directory;
@@ -26,7 +27,7 @@ const BATCH: usize = 4096;
 impl DataPlane {
     /// Writes everything: backends first, the directories that lead to them last.
     pub fn write(&mut self, image: &Image) -> Result<(), EngineError> {
-        let limit = self.slots.capacity::<Slot>();
+        let limit = self.layout.slots as usize;
         if image.slots.len() > limit {
             return Err(EngineError::TooMany {
                 what: "ring slots",
@@ -55,15 +56,40 @@ impl DataPlane {
     }
 }
 
-impl FamilyMaps {
-    /// Buckets of one copy.
-    fn copy<F: Family>(&self) -> usize {
-        self.directory.capacity::<F::Bucket>() / 2
+impl DataPlane {
+    /// Buckets of one copy of a directory, and the offset of the first one.
+    fn directory<F: Family>(&self) -> (usize, usize) {
+        let layout = &self.layout;
+        let (buckets, at) = if F::IS_V6 {
+            (layout.buckets_v6, layout.directory_v6_at)
+        } else {
+            (layout.buckets_v4, layout::DIRECTORY_V4)
+        };
+        (buckets as usize / 2, at as usize)
+    }
+
+    /// Writes the `index`-th of `count` values that begin at offset `at`.
+    fn write_entry<V: IntoBytes + Immutable>(
+        &self,
+        what: &'static str,
+        (at, index, count): (u64, u32, u64),
+        value: &V,
+    ) -> Result<(), EngineError> {
+        if u64::from(index) >= count {
+            return Err(EngineError::TooMany {
+                what,
+                found: index as usize + 1,
+                limit: count as usize,
+            });
+        }
+        let offset = at as usize + index as usize * size_of::<V>();
+        self.lead.write(offset, std::slice::from_ref(value));
+        Ok(())
     }
 }
 
 /// Sets or removes an entry of a map to indices.
-fn lead<K: zerocopy::IntoBytes + zerocopy::Immutable>(
+fn lead<K: IntoBytes + Immutable>(
     map: &RawMap,
     name: &'static str,
     key: &K,
@@ -79,10 +105,10 @@ impl Maps for DataPlane {
     fn room(&self) -> Room {
         Room {
             services: MAX_SERVICES,
-            backends: self.backend_limit,
-            slots: self.slots.capacity::<Slot>() as u32,
-            buckets_v4: self.v4.copy::<V4>() as u32,
-            buckets_v6: self.v6.copy::<V6>() as u32,
+            backends: self.layout.backends as u32,
+            slots: self.layout.slots as u32,
+            buckets_v4: self.directory::<V4>().0 as u32,
+            buckets_v6: self.directory::<V6>().0 as u32,
         }
     }
 
@@ -91,24 +117,24 @@ impl Maps for DataPlane {
     }
 
     fn slot(&self, index: u32) -> Slot {
-        let word = self.slots.word(index as usize).unwrap_or(0);
+        let offset = self.layout.slots_at as usize + index as usize * size_of::<Slot>();
+        let word = self.lead.word(offset).unwrap_or(0);
         Slot::read_from_bytes(word.as_bytes()).unwrap_or_default()
     }
 
     fn write_slots(&mut self, first: u32, slots: &[Slot]) {
-        self.slots.write(first as usize, slots);
+        let offset = self.layout.slots_at as usize + first as usize * size_of::<Slot>();
+        self.lead.write(offset, slots);
     }
 
     fn write_service(&mut self, index: u32, service: &Service) -> Result<(), EngineError> {
-        self.services
-            .set(&index, service)
-            .map_err(map_error(maps::SERVICES, "write"))
+        let place = (layout::SERVICES, index, MAX_SERVICES.into());
+        self.write_entry("services", place, service)
     }
 
     fn write_backend(&mut self, index: u32, backend: &Backend) -> Result<(), EngineError> {
-        self.backends
-            .set(&index, backend)
-            .map_err(map_error(maps::BACKENDS, "write"))
+        let place = (self.layout.backends_at, index, self.layout.backends);
+        self.write_entry("backends", place, backend)
     }
 
     fn clear_counters(&mut self, backend: u32) -> Result<(), EngineError> {
@@ -119,8 +145,7 @@ impl Maps for DataPlane {
     }
 
     fn write_directory<F: Family>(&mut self, directory: &Directory<F>) -> Result<(), EngineError> {
-        let family = self.family_mut::<F>();
-        let copy = family.copy::<F>();
+        let (copy, at) = self.directory::<F>();
         if directory.buckets.len() > copy {
             return Err(EngineError::TooMany {
                 what: "directory buckets",
@@ -128,9 +153,11 @@ impl Maps for DataPlane {
                 limit: copy,
             });
         }
+        let family = self.family_mut::<F>();
         family.second_copy = !family.second_copy;
         let first = if family.second_copy { copy } else { 0 };
-        family.directory.write(first, &directory.buckets);
+        let offset = at + first * size_of::<F::Bucket>();
+        self.lead.write(offset, &directory.buckets);
         let active = directory.active(first as u32);
         // The other family's word is left alone.
         let at = if F::IS_V6 {
@@ -138,7 +165,7 @@ impl Maps for DataPlane {
         } else {
             std::mem::offset_of!(Control, directory_v4)
         };
-        self.control.write(at / size_of::<u64>(), &[active]);
+        self.lead.write(layout::CONTROL as usize + at, &[active]);
         Ok(())
     }
 

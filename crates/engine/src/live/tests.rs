@@ -123,6 +123,7 @@ impl Scene {
             hash: (place as u32) << (32 - 6),
             last_seen: self.maps.now,
             backend,
+            ..Exception::default()
         };
         self.maps.exceptions.insert(client(flow), entry);
     }
