@@ -6,6 +6,7 @@
 //! - `service`: services as the configuration file has them.
 //! - `ask`: clients that ask a service and get every answer.
 //! - `scene`: a lab with servers and a load balancer in it.
+//! - `tunnel`: what the modes with an outer header need of the lab.
 //! - `http`: a client that learns whom the server sees.
 //! - `link`: interfaces as `ip` sees them.
 //! - `wait`: polling with a deadline.
@@ -22,6 +23,7 @@ mod link;
 mod packet_socket;
 mod scene;
 mod service;
+mod tunnel;
 mod wait;
 
 pub use ask::{datagrams, fresh_requests, requests, transfer};

@@ -25,7 +25,7 @@ pub const PORT: u16 = 8000;
 pub struct Scene {
     // In the order of their end.
     balancer: Option<HostProcess>,
-    decapsulators: Vec<HostProcess>,
+    pub(super) decapsulators: Vec<HostProcess>,
     servers: BTreeMap<String, HostProcess>,
     lab: Lab,
     folder: Folder,
@@ -86,9 +86,7 @@ impl Scene {
             folder: Folder::new(&lab.id().to_string()),
             lab,
         };
-        for backend in scene.lab.id().topology().with_role(Role::Backend) {
-            scene.serve(backend.name, PORT);
-        }
+        scene.serve_all(PORT);
         scene
     }
 
@@ -124,6 +122,16 @@ impl Scene {
         }
         scene.balance(&scene.services(mode, PORT));
         scene
+    }
+
+    /// Starts a server on every backend.
+    ///
+    /// # Panics
+    /// One does not get ready.
+    pub fn serve_all(&mut self, port: u16) {
+        for backend in self.lab.id().topology().with_role(Role::Backend) {
+            self.serve(backend.name, port);
+        }
     }
 
     /// Starts a server on a host, by the host's name.
@@ -165,32 +173,6 @@ impl Scene {
         let server = self.servers.remove(&format!("{name}:{port}"));
         let mut server = server.unwrap_or_else(|| panic!("{name} does not serve {port}"));
         server.kill().unwrap_or_else(|error| panic!("{error}"));
-    }
-
-    /// Starts `evenkeel decap` on every backend, for the VIPs and from the load balancer only.
-    ///
-    /// # Panics
-    /// One does not get ready.
-    pub fn decapsulate(&mut self) {
-        let mut words = vec!["decap".to_owned(), "eth0".to_owned()];
-        for vip in self.lab.id().topology().vips() {
-            words.extend(["--vip".to_owned(), vip.to_string()]);
-        }
-        let balancer = self.balancer_host();
-        for address in [balancer.address(), balancer.address6()]
-            .into_iter()
-            .flatten()
-        {
-            words.extend(["--from".to_owned(), address.to_string()]);
-        }
-        for backend in self.lab.id().topology().with_role(Role::Backend) {
-            let process = self.host(backend.name).spawn(evenkeel(), &words);
-            let mut process = process.unwrap_or_else(|error| panic!("{error}"));
-            if let Err(error) = process.wait_ready(PATIENCE) {
-                panic!("{error}");
-            }
-            self.decapsulators.push(process);
-        }
     }
 
     /// A host by name.

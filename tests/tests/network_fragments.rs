@@ -9,7 +9,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use evenkeel_tests::support::{Family, PORT, PacketSocket, Scene, datagrams, dropped, ip, reason};
+use evenkeel_tests::support::{Family, PORT, PacketSocket, Scene, datagrams, dropped, reason};
 use lab::fetch::Datagram;
 use testkit::builder::{PacketBuilder, fragments};
 
@@ -18,23 +18,12 @@ const SIZES: [usize; 2] = [4_000, 20_000];
 
 /// The lab of a mode; with tunnels, networks that have room for the outer headers.
 fn scene(mode: &'static str, test: &str) -> Scene {
-    let is_tunnel = matches!(mode, "ipip" | "gue");
-    let scene = Scene::in_mode_with(mode, test, |lab| match is_tunnel {
-        true => lab
-            .mtu("front", 1_600)
-            .unwrap()
-            .mtu("backends", 1_600)
-            .unwrap(),
-        false => lab,
-    });
-    if is_tunnel {
-        // Answers have none, and their way ends in a network of 1,500.
-        for host in ["h2", "h3", "h4", "h6"] {
-            let host = scene.host(host);
-            ip(&host, "route replace default via 10.2.0.254 mtu 1500");
-            ip(&host, "-6 route replace default via fd00:2::254 mtu 1500");
-        }
+    if !matches!(mode, "ipip" | "gue") {
+        return Scene::in_mode(mode, test);
     }
+    let mut scene = Scene::roomy_tunnel(&format!("{test}{mode}"));
+    scene.decapsulate();
+    scene.balance(&scene.services(mode, PORT));
     scene
 }
 

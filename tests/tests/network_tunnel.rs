@@ -37,9 +37,7 @@ fn services(scene: &Scene) -> Vec<Service> {
 fn requests_and_datagrams_come_out_of_tunnels_of_every_mode_and_mix_of_families() {
     let mut scene = Scene::new(&TUNNEL, "tunnel");
     for (port, _, _) in &PORTS[1..] {
-        for host in ["h2", "h3", "h4", "h6"] {
-            scene.serve(host, *port);
-        }
+        scene.serve_all(*port);
     }
     scene.decapsulate();
     scene.balance(&services(&scene));
