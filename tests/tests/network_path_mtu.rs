@@ -7,9 +7,10 @@
 #![forbid(unsafe_code)]
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use evenkeel_tests::support::{Family, PATIENCE, PORT, Scene, ip, path_mtu, reason};
-use lab::fetch::{Target, Transfer, download, upload};
+use lab::fetch::{Datagram, FetchOptions, Target, Transfer, download, udp, upload};
 
 const BYTES: u64 = 1_000_000;
 /// Of a narrow network.
@@ -160,4 +161,48 @@ fn in_ipip_an_upload_leaves_room_for_the_outer_header() {
 #[test]
 fn in_gue_an_upload_leaves_room_for_the_outer_headers() {
     assert_upload_fits_in_tunnel("gue", [32, 52]);
+}
+
+/// An upload through a router behind the next one whose way on has no room for outer headers. What
+/// it says about them is for the load balancer's host, and no client learns it; the MTU of the
+/// route does.
+fn assert_upload_fits_beyond_the_next_router(mode: &'static str, overhead: [u32; 2]) {
+    let scene = narrow(mode, "mtufar", "backends");
+    for host in ["h2", "h3", "h4", "h6"] {
+        announce_large_segments(&scene, host);
+    }
+    let client = scene.client();
+    for family in Family::BOTH {
+        let datagram = FetchOptions {
+            requests: 1,
+            datagram: Datagram::Hashed(NARROW.into()),
+            timeout: Duration::from_millis(500),
+            ..FetchOptions::new(Target::root(service(&scene, family)))
+        };
+        let report = client.inside(|| udp(&datagram)).unwrap().unwrap();
+        assert_eq!(report.summary.answered, 0, "{family:?}");
+    }
+    let status = scene.status();
+    assert_eq!(reason(&status, "too_big"), 0);
+    assert!(reason(&status, "icmp_for_host") >= 2);
+
+    for route in ["10.2.0.0/24 via 192.0.2.2", "fd00:2::/64 via fd00:f::2"] {
+        let change = format!("route change {route} mtu {NARROW}");
+        ip(&scene.balancer_host(), &change);
+    }
+    for (family, overhead) in Family::BOTH.into_iter().zip(overhead) {
+        send_up(&scene, family);
+        let learnt = path_mtu(&client, service(&scene, family).ip());
+        assert_eq!(learnt, Some(u32::from(NARROW) - overhead), "{family:?}");
+    }
+}
+
+#[test]
+fn in_ipip_an_upload_finishes_through_a_narrow_network_that_the_route_tells_of() {
+    assert_upload_fits_beyond_the_next_router("ipip", [20, 40]);
+}
+
+#[test]
+fn in_gue_an_upload_finishes_through_a_narrow_network_that_the_route_tells_of() {
+    assert_upload_fits_beyond_the_next_router("gue", [32, 52]);
 }
