@@ -46,3 +46,8 @@ fn frames_of_the_corpus_meet_the_fate_that_the_model_says() {
 fn sequences_of_the_corpus_meet_the_fate_that_the_model_says() {
     replay("sequence", testkit::fuzz::sequence);
 }
+
+#[test]
+fn tunnels_of_the_corpus_are_taken_refused_or_left_alone() {
+    replay("decap", testkit::fuzz::decapsulation);
+}

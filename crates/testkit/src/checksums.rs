@@ -213,7 +213,8 @@ fn verdict(sum: u64) -> Checksum {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
+/// The 16-bit number at `at`.
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u16> {
     let pair = bytes.get(at..at + 2)?;
     Some(u16::from_be_bytes([pair[0], pair[1]]))
 }

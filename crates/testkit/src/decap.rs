@@ -2,6 +2,7 @@
 //! the kernel.
 
 mod cases;
+mod expected;
 mod passed;
 mod refused;
 mod taken;
@@ -18,6 +19,7 @@ use wire::{Be32, ipv6};
 use crate::frame::{Frame, Routes};
 
 pub use cases::{Case, HOST, HOST_V6, LOCALS, SENDERS, VIPS, all};
+pub use expected::expected;
 
 /// The lists of the decapsulation program in memory.
 #[derive(Debug, Default)]
