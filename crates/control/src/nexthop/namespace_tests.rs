@@ -85,6 +85,18 @@ impl Lab {
         assert!(status.is_ok_and(|status| status.success()), "{path}");
     }
 
+    /// Has `lb` confirm its neighbours within two seconds. The defaults (30 s, 5 s, 1 s) would do
+    /// the same, later.
+    fn confirm_early(&self, family: &str) {
+        for (setting, value) in [
+            ("base_reachable_time_ms", 1_000),
+            ("delay_first_probe_time", 1),
+            ("retrans_time_ms", 100),
+        ] {
+            self.sysctl("lb", &format!("{family}/neigh/eth0/{setting}"), value);
+        }
+    }
+
     /// Runs `test` in the namespace `lb`, on a thread of its own with a runtime of its own.
     fn in_lb<F: Future<Output = ()>>(&self, test: impl FnOnce() -> F + Send) {
         let path = format!("/run/netns/{}", self.name("lb"));
@@ -157,6 +169,30 @@ async fn until(next_hops: &mut NextHops, target: &str, expected: &str) {
             Err(_) => panic!("{target}\nexpected {expected}\nfound    {found}"),
         }
     }
+}
+
+/// `to_mac` says in words where packets go.
+fn assert_a_late_neighbour_is_found(target: &str, comes_up: &str, to_mac: fn(Mac) -> String) {
+    let lab = Lab::new();
+    lab.in_lb(|| async {
+        let mut next_hops = start(&[target]).await;
+        let failed = format!("no answer from {target} on eth0: is it up, and in this network?");
+        until(&mut next_hops, target, &failed).await;
+        lab.ip("near", comes_up);
+        until(&mut next_hops, target, &to_mac(NEAR)).await;
+    });
+}
+
+/// `to_mac` says in words where packets go.
+fn assert_a_new_mac_is_followed(lab: &Lab, target: &str, to_mac: fn(Mac) -> String) {
+    lab.in_lb(|| async {
+        let mut next_hops = start(&[target]).await;
+        until(&mut next_hops, target, &to_mac(NEAR)).await;
+        let start = Instant::now();
+        lab.ip("near", &format!("link set eth0 address {NEAR_LATER}"));
+        until(&mut next_hops, target, &to_mac(NEAR_LATER)).await;
+        println!("followed after {:?}", start.elapsed());
+    });
 }
 
 fn in_words(resolution: Option<&Resolution>) -> String {

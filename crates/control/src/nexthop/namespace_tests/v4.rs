@@ -94,45 +94,21 @@ fn a_given_mac_needs_no_neighbour_and_targets_can_be_replaced() {
 
 #[test]
 fn a_neighbour_that_comes_up_late_is_found() {
-    let lab = Lab::new();
-    lab.in_lb(|| async {
-        let mut next_hops = start(&["10.9.0.3"]).await;
-        let failed = "no answer from 10.9.0.3 on eth0: is it up, and in this network?";
-        until(&mut next_hops, "10.9.0.3", failed).await;
-        lab.ip("near", "addr add 10.9.0.3/24 dev eth0");
-        until(&mut next_hops, "10.9.0.3", &by_eth0(NEAR)).await;
-    });
+    assert_a_late_neighbour_is_found("10.9.0.3", "addr add 10.9.0.3/24 dev eth0", by_eth0);
 }
 
 #[test]
 fn a_mac_announced_by_gratuitous_arp_is_followed() {
     let lab = Lab::new();
     lab.sysctl("near", "ipv4/conf/eth0/arp_notify", 1);
-    lab.in_lb(|| async {
-        let mut next_hops = start(&["10.9.0.2"]).await;
-        until(&mut next_hops, "10.9.0.2", &by_eth0(NEAR)).await;
-        let start = Instant::now();
-        lab.ip("near", &format!("link set eth0 address {NEAR_LATER}"));
-        until(&mut next_hops, "10.9.0.2", &by_eth0(NEAR_LATER)).await;
-        println!("followed after {:?}", start.elapsed());
-    });
+    assert_a_new_mac_is_followed(&lab, "10.9.0.2", by_eth0);
 }
 
 #[test]
 fn a_mac_that_changes_silently_is_noticed_because_entries_are_confirmed() {
     let lab = Lab::new();
-    // The defaults (30 s, 5 s, 1 s) would do the same, later.
-    lab.sysctl("lb", "ipv4/neigh/eth0/base_reachable_time_ms", 1_000);
-    lab.sysctl("lb", "ipv4/neigh/eth0/delay_first_probe_time", 1);
-    lab.sysctl("lb", "ipv4/neigh/eth0/retrans_time_ms", 100);
-    lab.in_lb(|| async {
-        let mut next_hops = start(&["10.9.0.2"]).await;
-        until(&mut next_hops, "10.9.0.2", &by_eth0(NEAR)).await;
-        let start = Instant::now();
-        lab.ip("near", &format!("link set eth0 address {NEAR_LATER}"));
-        until(&mut next_hops, "10.9.0.2", &by_eth0(NEAR_LATER)).await;
-        println!("noticed after {:?}", start.elapsed());
-    });
+    lab.confirm_early("ipv4");
+    assert_a_new_mac_is_followed(&lab, "10.9.0.2", by_eth0);
 }
 
 #[test]

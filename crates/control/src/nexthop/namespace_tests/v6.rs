@@ -93,40 +93,21 @@ fn a_link_local_address_is_no_source() {
 
 #[test]
 fn a_neighbour_that_comes_up_late_is_found() {
-    let lab = Lab::new();
-    lab.in_lb(|| async {
-        let mut next_hops = start(&["fd00:9::3"]).await;
-        let failed = "no answer from fd00:9::3 on eth0: is it up, and in this network?";
-        until(&mut next_hops, "fd00:9::3", failed).await;
-        lab.ip("near", "addr add fd00:9::3/64 dev eth0 nodad");
-        until(&mut next_hops, "fd00:9::3", &by_eth0(NEAR)).await;
-    });
+    assert_a_late_neighbour_is_found("fd00:9::3", "addr add fd00:9::3/64 dev eth0 nodad", by_eth0);
 }
 
 #[test]
 fn a_mac_announced_by_an_unsolicited_advertisement_is_followed() {
     let lab = Lab::new();
     lab.sysctl("near", "ipv6/conf/eth0/ndisc_notify", 1);
-    lab.in_lb(|| async {
-        let mut next_hops = start(&["fd00:9::2"]).await;
-        until(&mut next_hops, "fd00:9::2", &by_eth0(NEAR)).await;
-        lab.ip("near", &format!("link set eth0 address {NEAR_LATER}"));
-        until(&mut next_hops, "fd00:9::2", &by_eth0(NEAR_LATER)).await;
-    });
+    assert_a_new_mac_is_followed(&lab, "fd00:9::2", by_eth0);
 }
 
 #[test]
 fn a_mac_that_changes_silently_is_noticed_because_entries_are_confirmed() {
     let lab = Lab::new();
-    lab.sysctl("lb", "ipv6/neigh/eth0/base_reachable_time_ms", 1_000);
-    lab.sysctl("lb", "ipv6/neigh/eth0/delay_first_probe_time", 1);
-    lab.sysctl("lb", "ipv6/neigh/eth0/retrans_time_ms", 100);
-    lab.in_lb(|| async {
-        let mut next_hops = start(&["fd00:9::2"]).await;
-        until(&mut next_hops, "fd00:9::2", &by_eth0(NEAR)).await;
-        lab.ip("near", &format!("link set eth0 address {NEAR_LATER}"));
-        until(&mut next_hops, "fd00:9::2", &by_eth0(NEAR_LATER)).await;
-    });
+    lab.confirm_early("ipv6");
+    assert_a_new_mac_is_followed(&lab, "fd00:9::2", by_eth0);
 }
 
 #[test]
