@@ -59,16 +59,31 @@ impl FetchOptions {
 
 /// Makes the requests and waits for all of them.
 pub fn fetch(options: &FetchOptions) -> Result<Report> {
+    in_workers(options, async |kept, outcome| {
+        exchange(options, kept, outcome).await
+    })
+}
+
+/// As many exchanges as there are requests, in `concurrency` workers, each of which may keep
+/// something from one exchange to the next.
+pub(super) fn in_workers<K>(
+    options: &FetchOptions,
+    exchange: impl AsyncFn(&mut Option<K>, &mut Outcome) -> std::result::Result<(), String>,
+) -> Result<Report> {
     block_on(async {
         let start = Instant::now();
         let next = AtomicUsize::new(0);
-        let workers = (0..options.concurrency.max(1)).map(|_| worker(options, &next));
+        let workers = (0..options.concurrency.max(1)).map(|_| worker(options, &next, &exchange));
         let outcomes = join_all(workers).await.concat();
         Report::of(outcomes, start.elapsed())
     })
 }
 
-async fn worker(options: &FetchOptions, next: &AtomicUsize) -> Vec<Outcome> {
+async fn worker<K>(
+    options: &FetchOptions,
+    next: &AtomicUsize,
+    exchange: &impl AsyncFn(&mut Option<K>, &mut Outcome) -> std::result::Result<(), String>,
+) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let mut kept = None;
     while !options.interrupt.is_set() {
@@ -76,26 +91,22 @@ async fn worker(options: &FetchOptions, next: &AtomicUsize) -> Vec<Outcome> {
         if index >= options.requests {
             break;
         }
-        outcomes.push(one(options, index, &mut kept).await);
+        let start = Instant::now();
+        let mut outcome = Outcome {
+            index,
+            source: None,
+            server: None,
+            failure: None,
+            micros: 0,
+        };
+        if let Err(failure) = exchange(&mut kept, &mut outcome).await {
+            outcome.failure = Some(failure);
+            kept = None;
+        }
+        outcome.micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        outcomes.push(outcome);
     }
     outcomes
-}
-
-async fn one(options: &FetchOptions, index: usize, kept: &mut Option<Connection>) -> Outcome {
-    let start = Instant::now();
-    let mut outcome = Outcome {
-        index,
-        source: None,
-        server: None,
-        failure: None,
-        micros: 0,
-    };
-    if let Err(failure) = exchange(options, kept, &mut outcome).await {
-        outcome.failure = Some(failure);
-        *kept = None;
-    }
-    outcome.micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    outcome
 }
 
 async fn exchange(

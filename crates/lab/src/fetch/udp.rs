@@ -2,13 +2,11 @@
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
-use futures_util::future::join_all;
 use tokio::net::UdpSocket;
 
-use super::{FetchOptions, Outcome, Report, block_on, within};
+use super::requests::in_workers;
+use super::{FetchOptions, Outcome, Report, within};
 use crate::pattern::{Fnv64, chunks};
 use crate::serve::HASHED;
 
@@ -103,40 +101,9 @@ impl Flow {
 /// `keep_alive` each of the `concurrency` workers uses one socket, otherwise every request
 /// has its own.
 pub fn udp(options: &FetchOptions) -> crate::error::Result<Report> {
-    block_on(async {
-        let start = Instant::now();
-        let next = AtomicUsize::new(0);
-        let workers = (0..options.concurrency.max(1)).map(|_| worker(options, &next));
-        let outcomes = join_all(workers).await.concat();
-        Report::of(outcomes, start.elapsed())
+    in_workers(options, async |kept, outcome| {
+        within(options.timeout, "udp", exchange(options, kept, outcome)).await
     })
-}
-
-async fn worker(options: &FetchOptions, next: &AtomicUsize) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    let mut kept = None;
-    while !options.interrupt.is_set() {
-        let index = next.fetch_add(1, Ordering::Relaxed);
-        if index >= options.requests {
-            break;
-        }
-        let start = Instant::now();
-        let mut outcome = Outcome {
-            index,
-            source: None,
-            server: None,
-            failure: None,
-            micros: 0,
-        };
-        let exchange = exchange(options, &mut kept, &mut outcome);
-        if let Err(failure) = within(options.timeout, "udp", exchange).await {
-            outcome.failure = Some(failure);
-            kept = None;
-        }
-        outcome.micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        outcomes.push(outcome);
-    }
-    outcomes
 }
 
 async fn exchange(
