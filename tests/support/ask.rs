@@ -8,6 +8,7 @@ use std::time::Duration;
 use lab::fetch::{Datagram, FetchOptions, Report, Target, download, fetch, udp, upload};
 use lab::{Host, Result};
 
+use super::service::Family;
 use super::wait::PATIENCE;
 
 /// Makes this many requests from a host, each on a connection of its own, and says how many each
@@ -27,11 +28,7 @@ pub fn requests(client: &Host, service: SocketAddr, count: usize) -> BTreeMap<St
 pub fn fresh_requests(client: &Host, service: SocketAddr, count: usize) -> BTreeMap<String, usize> {
     static NEXT: AtomicU16 = AtomicU16::new(10_000);
     let first = NEXT.fetch_add(count as u16, Ordering::Relaxed);
-    let address = match service {
-        SocketAddr::V4(_) => client.address(),
-        SocketAddr::V6(_) => client.address6(),
-    };
-    let address = address.expect("a client has an address of each family");
+    let address = Family::of(service.ip()).address_of(client);
     let sources = (first..).take(count).map(|port| (address, port).into());
     let options = FetchOptions {
         sources: sources.collect(),

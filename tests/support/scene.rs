@@ -242,6 +242,22 @@ impl Scene {
         addresses.filter(|address| family.has(*address)).collect()
     }
 
+    /// Whom backends see when the first client asks a service of this mode.
+    ///
+    /// # Panics
+    /// There is nobody of this family.
+    #[must_use]
+    pub fn peer_of_backends(&self, mode: &str, family: Family) -> IpAddr {
+        if mode != "nat" {
+            return family.address_of(&self.client());
+        }
+        let interfaces = self.balancer_host().interfaces();
+        let beside_backends = interfaces.last().expect("an interface").addresses();
+        let mut addresses = beside_backends.map(|cidr| cidr.address);
+        let address = addresses.find(|address| family.has(*address));
+        address.expect("an address of both families")
+    }
+
     /// A service of this mode for each family and protocol, at this port, with all backends.
     #[must_use]
     pub fn services(&self, mode: &'static str, port: u16) -> Vec<Service> {

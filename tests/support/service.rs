@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use lab::Host;
+
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -16,10 +18,31 @@ impl Family {
     /// Both of them.
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
+    /// That of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+
     /// Whether an address is of this family.
     #[must_use]
     pub fn has(self, address: IpAddr) -> bool {
-        address.is_ipv4() == (self == Self::V4)
+        Self::of(address) == self
+    }
+
+    /// The address of this family of a host's first interface.
+    ///
+    /// # Panics
+    /// It has none.
+    #[must_use]
+    pub fn address_of(self, host: &Host) -> IpAddr {
+        let addresses = [host.address(), host.address6()];
+        let mut addresses = addresses.into_iter().flatten();
+        let address = addresses.find(|address| self.has(*address));
+        address.unwrap_or_else(|| panic!("{} has no address of {self:?}", host.name()))
     }
 
     /// The other one.

@@ -11,10 +11,10 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 use evenkeel_tests::support::{
-    Capture, Family, PATIENCE, PORT, PacketSocket, Scene, Verified, datagrams, dropped, reason,
-    tag, verify,
+    Capture, Family, PORT, PacketSocket, Scene, Verified, datagrams, dropped, reason, requests,
+    tag, transfer, verify,
 };
-use lab::fetch::{Datagram, FetchOptions, Target, download, fetch, udp, upload};
+use lab::fetch::Datagram;
 use lab::topology::{ROUTED, TUTORIAL};
 use lab::{Blueprint, Host, Offloads, Topology};
 use testkit::builder::PacketBuilder;
@@ -44,7 +44,7 @@ fn scene(topology: &'static Topology, interfaces: &str, backends: [&str; 2]) -> 
 fn capture_traffic(scene: &Scene, client: &str) -> BTreeMap<String, Verified> {
     let host = scene.host(client);
     let captures = capture_everywhere(scene);
-    send_everything(&host, &scene.target());
+    send_everything(&host, scene.vip().into());
     assert_eq!(dropped(&scene.status()), []);
     verify_all(captures)
 }
@@ -64,25 +64,10 @@ fn verify_all(captures: Vec<(String, Capture)>) -> BTreeMap<String, Verified> {
     captures.into_iter().map(verify).collect()
 }
 
-fn send_everything(host: &Host, target: &Target) {
-    let options = FetchOptions {
-        requests: REQUESTS,
-        concurrency: 4,
-        ..FetchOptions::new(target.clone())
-    };
-    for report in [
-        host.inside(|| fetch(&options)).unwrap().unwrap(),
-        host.inside(|| udp(&options)).unwrap().unwrap(),
-    ] {
-        assert_eq!(report.summary.answered, REQUESTS, "{}", report.summary);
-    }
-    for transfer in [
-        host.inside(|| download(target, BYTES, PATIENCE)),
-        host.inside(|| upload(target, BYTES, PATIENCE)),
-    ] {
-        let transfer = transfer.unwrap().unwrap();
-        assert!(transfer.intact(), "{transfer:?}");
-    }
+fn send_everything(host: &Host, service: SocketAddr) {
+    requests(host, service, REQUESTS);
+    datagrams(host, service, REQUESTS, Datagram::Short);
+    transfer(host, service, BYTES);
 }
 
 /// What a capture where everything passes once sees at least of each protocol.
@@ -163,7 +148,7 @@ fn assert_none_wrong_in(mode: &'static str) {
     let client = scene.client();
     for family in Family::BOTH {
         let service = SocketAddr::new(scene.vip_of(family), PORT);
-        send_everything(&client, &Target::root(service));
+        send_everything(&client, service);
         let _by_server = datagrams(&client, service, 10, Datagram::Echoed(4_000));
     }
     let found = verify_all(captures);

@@ -6,7 +6,7 @@
 )]
 #![forbid(unsafe_code)]
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use evenkeel_tests::support::{Family, PORT, PacketSocket, Scene, datagrams, dropped, reason};
@@ -79,7 +79,7 @@ fn assert_order_does_not_matter(mode: &'static str) {
         let service = SocketAddr::new(scene.vip_of(family), PORT);
         // Neighbours are known, and the flow, if the mode keeps any.
         let _by_server = datagrams(&client, service, 1, Datagram::Short);
-        let from = SocketAddr::new(own_address(&scene, family), 40_000);
+        let from = SocketAddr::new(family.address_of(&client), 40_000);
         let socket = client.inside(|| UdpSocket::bind(from)).unwrap().unwrap();
         socket
             .set_read_timeout(Some(Duration::from_secs(5)))
@@ -102,13 +102,6 @@ fn assert_order_does_not_matter(mode: &'static str) {
         assert!(answer[..length].ends_with(&question), "{length} bytes");
     }
     assert_eq!(dropped(&scene.status()), []);
-}
-
-fn own_address(scene: &Scene, family: Family) -> IpAddr {
-    let client = scene.client();
-    let addresses = [client.address(), client.address6()];
-    let mut addresses = addresses.into_iter().flatten();
-    addresses.find(|address| family.has(*address)).unwrap()
 }
 
 #[test]

@@ -1,17 +1,12 @@
 //! What is not for a service is left alone: the load balancer's own traffic and that of others.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test that cannot go on fails it"
-)]
 #![forbid(unsafe_code)]
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
-use evenkeel_tests::support::{Connection, PORT, Scene, dropped, finish, reason};
-use lab::fetch::{FetchOptions, Target, fetch};
+use evenkeel_tests::support::{Connection, PORT, Scene, dropped, finish, reason, requests};
 use lab::topology::TUTORIAL;
 
 const RUN: &str = "veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --backend 10.0.0.3";
@@ -28,14 +23,8 @@ fn scene(test: &str) -> Scene {
 
 /// Requests from one host to another, all answered; who answered is returned.
 fn servers(scene: &Scene, from: &str, to: SocketAddr) -> Vec<String> {
-    let options = FetchOptions {
-        requests: REQUESTS,
-        ..FetchOptions::new(Target::root(to))
-    };
-    let report = scene.host(from).inside(|| fetch(&options)).unwrap();
-    let summary = report.unwrap().summary;
-    assert_eq!(summary.answered, REQUESTS, "{from} to {to}: {summary}");
-    summary.by_server.into_keys().collect()
+    let by_server = requests(&scene.host(from), to, REQUESTS);
+    by_server.into_keys().collect()
 }
 
 fn address(scene: &Scene, host: &str, port: u16) -> SocketAddr {

@@ -26,12 +26,6 @@ fn any(family: Family) -> IpAddr {
     }
 }
 
-fn address(host: &Host, family: Family) -> IpAddr {
-    let addresses = [host.address(), host.address6()];
-    let mut addresses = addresses.into_iter().flatten();
-    addresses.find(|address| family.has(*address)).unwrap()
-}
-
 /// What a connected UDP socket is told after it has sent something.
 fn told(client: &Host, to: SocketAddr, family: Family) -> ErrorKind {
     let ask = || {
@@ -97,7 +91,7 @@ fn assert_too_big_reaches_the_backend(mode: &'static str) {
     let next_hop = scene.host(next_hop).interfaces()[0].mac.0;
     for family in Family::BOTH {
         let service = SocketAddr::new(scene.vip_of(family), PORT);
-        let from = SocketAddr::new(address(&client, family), 40_000);
+        let from = SocketAddr::new(family.address_of(&client), 40_000);
         let socket = client.inside(|| UdpSocket::bind(from)).unwrap().unwrap();
         let server = server_of(&socket, service);
         // What the client got from the service, as far as an error has to quote it.
@@ -107,11 +101,7 @@ fn assert_too_big_reaches_the_backend(mode: &'static str) {
         let error = PacketBuilder::icmp_error(from.ip(), service.ip(), message, &quoted)
             .macs(next_hop, client.interfaces()[0].mac.0);
         wire.send(&error.build());
-        let peer = match (mode, family) {
-            ("nat", Family::V4) => "10.2.0.10".parse().unwrap(),
-            ("nat", Family::V6) => "fd00:2::10".parse().unwrap(),
-            _ => from.ip(),
-        };
+        let peer = scene.peer_of_backends(mode, family);
         let knows = |host: &str| path_mtu(&scene.host(host), peer) == Some(FITS);
         eventually("the backend knows", PATIENCE, || {
             knows(&server).then_some(())

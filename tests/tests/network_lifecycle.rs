@@ -1,17 +1,12 @@
 //! `run` starts, ends, dies and starts again.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test that cannot go on fails it"
-)]
 #![forbid(unsafe_code)]
 
 use std::fs;
 use std::os::unix::net::UnixListener;
 
 use control::instance::{SOCKET_DIRECTORY, socket_path};
-use evenkeel_tests::support::{PATIENCE, Scene, dropped, eventually};
-use lab::fetch::{FetchOptions, fetch};
+use evenkeel_tests::support::{PATIENCE, Scene, dropped, eventually, requests};
 use lab::topology::TUTORIAL;
 use nix::sys::signal::Signal;
 
@@ -20,15 +15,8 @@ const RUN: &str =
 
 /// Twenty requests through the load balancer, all of them answered.
 fn assert_balances(scene: &Scene) {
-    let options = FetchOptions {
-        requests: 20,
-        concurrency: 4,
-        ..FetchOptions::new(scene.target())
-    };
-    let report = scene.host("client").inside(|| fetch(&options)).unwrap();
-    let summary = report.unwrap().summary;
-    assert_eq!(summary.answered, 20, "{summary}");
-    assert_eq!(summary.by_server.len(), 2, "{summary}");
+    let by_server = requests(&scene.client(), scene.vip().into(), 20);
+    assert_eq!(by_server.len(), 2, "{by_server:?}");
 }
 
 #[test]

@@ -1,29 +1,20 @@
 //! Backends that come, go and change their MAC.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test that cannot go on fails it"
-)]
 #![forbid(unsafe_code)]
 
 use std::time::Duration;
 
 use control::status::BackendStatus;
-use evenkeel_tests::support::{PATIENCE, Scene, eventually, finish, ip};
-use lab::fetch::{FetchOptions, Summary, fetch};
+use evenkeel_tests::support::{PATIENCE, Scene, eventually, finish, ip, requests};
+use lab::fetch::{FetchOptions, fetch};
 use lab::topology::TUTORIAL;
 
 const RUN: &str = "veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --backend 10.0.0.3";
 
-fn requests(scene: &Scene) -> Summary {
-    let options = FetchOptions {
-        requests: 20,
-        concurrency: 10,
-        timeout: Duration::from_secs(2),
-        ..FetchOptions::new(scene.target())
-    };
-    let report = scene.host("client").inside(|| fetch(&options)).unwrap();
-    report.unwrap().summary
+/// Both backends answer.
+fn assert_both_answer(scene: &Scene) {
+    let by_server = requests(&scene.client(), scene.vip().into(), 20);
+    assert_eq!(by_server.len(), 2, "{by_server:?}");
 }
 
 fn backend(scene: &Scene, index: usize) -> BackendStatus {
@@ -47,19 +38,14 @@ fn a_backend_that_is_down_at_the_start_works_as_soon_as_it_is_up() {
     eventually("10.0.0.3 is up", PATIENCE, || {
         (backend(&scene, 1).state == "up").then_some(())
     });
-    let summary = requests(&scene);
-    assert_eq!(
-        (summary.answered, summary.by_server.len()),
-        (20, 2),
-        "{summary}"
-    );
+    assert_both_answer(&scene);
 }
 
 #[test]
 fn a_backend_whose_mac_changes_is_followed() {
     let mut scene = Scene::new(&TUTORIAL, "mac");
     scene.run(RUN);
-    assert_eq!(requests(&scene).answered, 20);
+    assert_both_answer(&scene);
     let h3 = scene.host("h3");
     ip(&h3, "link set eth0 down");
     ip(&h3, "link set eth0 address de:ad:be:ef:99:03");
@@ -71,12 +57,7 @@ fn a_backend_whose_mac_changes_is_followed() {
     eventually("the new MAC", PATIENCE, || {
         (backend(&scene, 1).mac.as_deref() == Some("de:ad:be:ef:99:03")).then_some(())
     });
-    let summary = requests(&scene);
-    assert_eq!(
-        (summary.answered, summary.by_server.len()),
-        (20, 2),
-        "{summary}"
-    );
+    assert_both_answer(&scene);
 }
 
 #[test]
@@ -85,7 +66,14 @@ fn a_mac_that_is_given_is_used_instead_of_the_neighbours() {
     scene.run("veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --backend 10.0.0.3@de:ad:be:ef:00:02");
     assert_eq!(backend(&scene, 1).mac.as_deref(), Some("de:ad:be:ef:00:02"));
     // h2 gets frames with 10.0.0.3 in them and lets them be.
-    let summary = requests(&scene);
+    let options = FetchOptions {
+        requests: 20,
+        concurrency: 10,
+        timeout: Duration::from_secs(2),
+        ..FetchOptions::new(scene.target())
+    };
+    let report = scene.client().inside(|| fetch(&options)).unwrap();
+    let summary = report.unwrap().summary;
     assert!(summary.answered < 20, "{summary}");
     assert_eq!(summary.by_server.keys().collect::<Vec<_>>(), ["h2"]);
 }

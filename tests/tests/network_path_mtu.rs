@@ -6,7 +6,7 @@
 )]
 #![forbid(unsafe_code)]
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use evenkeel_tests::support::{Family, PATIENCE, PORT, Scene, ip, path_mtu, reason};
@@ -94,13 +94,7 @@ fn assert_download_fits(mode: &'static str, network: &str, by_balancer: bool) {
     for family in Family::BOTH {
         let server = bring_down(&scene, family).server.unwrap();
         let server = scene.host(&server);
-        // Whom the backend answers to.
-        let peer: IpAddr = match (mode, family) {
-            ("nat", Family::V4) => "10.2.0.10".parse().unwrap(),
-            ("nat", Family::V6) => "fd00:2::10".parse().unwrap(),
-            (_, Family::V4) => client.address().unwrap(),
-            (_, Family::V6) => client.address6().unwrap(),
-        };
+        let peer = scene.peer_of_backends(mode, family);
         assert_eq!(path_mtu(&server, peer), Some(NARROW.into()), "{family:?}");
     }
     let status = scene.status();

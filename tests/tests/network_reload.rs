@@ -1,16 +1,10 @@
 //! The configuration read again while packets flow.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test that cannot go on fails it"
-)]
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-use evenkeel_tests::support::{Connection, Finished, PATIENCE, Scene, eventually};
-use lab::fetch::{FetchOptions, fetch};
+use evenkeel_tests::support::{Connection, Finished, PATIENCE, Scene, eventually, requests};
 use lab::topology::TUTORIAL;
 use nix::sys::signal::Signal;
 
@@ -27,21 +21,10 @@ fn rewrite(scene: &Scene, text: &str) {
     let _same_path = scene.folder().write("config.toml", text);
 }
 
-/// How often each server answered twenty requests.
-fn answers(scene: &Scene) -> BTreeMap<String, usize> {
-    let options = FetchOptions {
-        requests: 20,
-        concurrency: 4,
-        ..FetchOptions::new(scene.target())
-    };
-    let report = scene.host("client").inside(|| fetch(&options)).unwrap();
-    let summary = report.unwrap().summary;
-    assert_eq!(summary.answered, 20, "{summary}");
-    summary.by_server
-}
-
+/// Who answers twenty requests.
 fn servers(scene: &Scene) -> Vec<String> {
-    answers(scene).into_keys().collect()
+    let by_server = requests(&scene.client(), scene.vip().into(), 20);
+    by_server.into_keys().collect()
 }
 
 #[test]
