@@ -82,8 +82,9 @@ fn a_second_run_of_the_same_instance_is_refused_and_the_first_goes_on() {
     let other = format!("{name}-other");
     let refused = scene.command(&format!("run {RUN} --instance {other}"));
     assert_eq!(refused.code, Some(1));
-    let expected = "veth6 has an XDP program already";
-    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    for expected in ["veth6 has an XDP program already", "stop that first", &name] {
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
     assert!(!socket_path(&other).exists());
 
     assert_eq!(scene.programs(), programs);

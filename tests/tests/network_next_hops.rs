@@ -7,7 +7,7 @@ use std::time::Duration;
 use control::status::BackendStatus;
 use evenkeel_tests::support::{PATIENCE, Scene, eventually, finish, ip, requests};
 use lab::fetch::{FetchOptions, fetch};
-use lab::topology::TUTORIAL;
+use lab::topology::{ROUTED, TUTORIAL};
 
 const RUN: &str = "veth6 --service tcp://10.0.0.10:8000 --backend 10.0.0.2 --backend 10.0.0.3";
 
@@ -76,4 +76,13 @@ fn a_mac_that_is_given_is_used_instead_of_the_neighbours() {
     let summary = report.unwrap().summary;
     assert!(summary.answered < 20, "{summary}");
     assert_eq!(summary.by_server.keys().collect::<Vec<_>>(), ["h2"]);
+}
+
+#[test]
+fn a_backend_behind_an_interface_that_was_not_named_is_told_with_its_name() {
+    let mut scene = Scene::new(&ROUTED, "unnamed");
+    let said = scene.run("eth0 --service tcp://192.0.2.100:8000 --backend 10.2.0.2");
+    let said = said.output();
+    let expected = "UNREACHABLE: reached through eth1, which evenkeel does not run on";
+    assert!(said.contains(expected), "{said}");
 }

@@ -71,7 +71,7 @@ pub enum RunError {
     NotEthernet(String),
     /// Somebody else's program.
     #[error(
-        "{interface} has an XDP program already: id {id}, name {name}, {mode} mode. Only one can be attached; if it is no longer needed, remove it with `ip link set dev {interface} {off} off`"
+        "{interface} has an XDP program already: id {id}, name {name}, {mode} mode. Only one can be attached; {remedy}"
     )]
     Occupied {
         /// The interface.
@@ -82,8 +82,8 @@ pub enum RunError {
         name: String,
         /// How it is attached.
         mode: String,
-        /// The word that `ip link` wants.
-        off: &'static str,
+        /// How it goes.
+        remedy: String,
     },
     /// Data plane.
     #[error(transparent)]

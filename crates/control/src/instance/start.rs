@@ -9,7 +9,7 @@ use engine::live::Live;
 use engine::sweep::Ages;
 
 use super::state::{Attached, Instance, Reach};
-use super::{RunError, RunOptions};
+use super::{RunError, RunOptions, running};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
 use crate::status::{BackendStatus, InterfaceStatus};
 
@@ -61,19 +61,38 @@ pub(crate) fn check(interface: &Interface) -> Result<(), RunError> {
     if interface.mac.is_none() {
         return Err(RunError::NotEthernet(interface.name.clone()));
     }
-    match interface.xdp.first() {
-        None => Ok(()),
-        Some(other) => Err(RunError::Occupied {
-            interface: interface.name.clone(),
-            id: other.program_id,
-            name: program_name(other.program_id).unwrap_or_else(|| "unknown".into()),
-            mode: other.mode.to_string(),
-            off: match other.mode {
+    let Some(other) = interface.xdp.first() else {
+        return Ok(());
+    };
+    let name = program_name(other.program_id).unwrap_or_else(|| "unknown".into());
+    Err(RunError::Occupied {
+        interface: interface.name.clone(),
+        id: other.program_id,
+        mode: other.mode.to_string(),
+        remedy: remedy(&interface.name, &name, other.mode),
+        name,
+    })
+}
+
+/// How a program goes from an interface. Ours is held by a link, which `ip` cannot break.
+fn remedy(interface: &str, program: &str, mode: XdpMode) -> String {
+    match program {
+        "evenkeel" => {
+            let running = running().join(", ");
+            format!("this is another instance's: stop that first (running: {running})")
+        }
+        "decap" => "this is that of `evenkeel decap`: stop that first".into(),
+        _ => {
+            let off = match mode {
                 XdpMode::Native => "xdpdrv",
                 XdpMode::Generic => "xdpgeneric",
                 XdpMode::Offloaded => "xdpoffload",
-            },
-        }),
+            };
+            format!(
+                "if it is no longer needed, stop what attached it, or remove it with \
+                 `ip link set dev {interface} {off} off`"
+            )
+        }
     }
 }
 

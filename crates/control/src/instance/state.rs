@@ -9,6 +9,7 @@ use engine::dataplane::{Attachment, DataPlane};
 use engine::desired::{Backend, Desired, ForwardingMode, NextHop, Service};
 use engine::live::{Applied, Live};
 use engine::sweep::Ages;
+use nix::net::if_::if_indextoname;
 use tracing::{debug, info, warn};
 
 use crate::nexthop::{Interface, Resolution, Target, targets};
@@ -66,12 +67,20 @@ impl Reach {
         };
         if !self.interfaces.contains_key(&hop.interface_index) {
             return Err(format!(
-                "reached through interface {}, which evenkeel does not run on: name it, too",
-                hop.interface_index
+                "reached through {}, which evenkeel does not run on: name it, too",
+                name_of(hop.interface_index)
             ));
         }
         Ok((hop, gateway))
     }
+}
+
+/// An interface as people call it.
+fn name_of(index: u32) -> String {
+    if_indextoname(index).map_or_else(
+        |_| format!("interface {index}"),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// A running instance.
