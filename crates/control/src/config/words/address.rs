@@ -130,11 +130,17 @@ fn prefix(text: &str) -> Result<Prefix, Mistake> {
         .filter(|_| digits)
         .and_then(|length| Prefix::around(address, length))
         .ok_or_else(|| {
-            Mistake::new(
+            let mistake = Mistake::new(
                 address_text.len() + 1..text.len(),
                 format!("{length:?} is not a prefix length"),
                 &format!("expected a number from 0 to {bits}"),
-            )
+            );
+            match length.split_once(':') {
+                Some((length, port)) => mistake.help(format!(
+                    "in front of a port, IPv6 stands in brackets: [{address}/{length}]:{port}"
+                )),
+                None => mistake,
+            }
         })?;
     if prefix.address() != address {
         return Err(Mistake::new(
@@ -182,11 +188,13 @@ pub(super) fn port_number(text: &str, expected: &str) -> Result<u16, Mistake> {
         return Err(Mistake::new(all, "the port is missing", expected));
     }
     if !text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Mistake::new(
-            all,
-            format!("{text:?} is not a port"),
-            expected,
-        ));
+        let mistake = Mistake::new(all, format!("{text:?} is not a port"), expected);
+        return Err(match text.split_once('/') {
+            Some((port, length)) => mistake.help(format!(
+                "the length stands behind the address: ADDRESS/{length}:{port}"
+            )),
+            None => mistake,
+        });
     }
     match text.parse::<u16>() {
         Ok(0) => Err(Mistake::new(all, "port 0 cannot be used", expected)),
