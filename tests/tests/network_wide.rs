@@ -6,7 +6,7 @@ use std::convert::identity;
 use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_tests::support::{
-    Family, PORT, Scene, Service, datagrams, dropped, ip, requests, transfer,
+    Family, PORT, Scene, Service, datagrams, dropped, finish, ip, requests, transfer,
 };
 use lab::Topology;
 use lab::fetch::Datagram;
@@ -91,14 +91,17 @@ fn lead_to_the_balancer(scene: &Scene, host: &str) {
     }
 }
 
-/// Backends take the addresses in the networks as their own. Every address by itself: a server may
-/// not answer from one that only a route makes local.
+/// Backends take every address in the networks as their own. The setting lets servers answer
+/// datagrams from IPv6 addresses that only a route makes local.
 fn give_backends_every_address(scene: &Scene, topology: &Topology) {
     for backend in topology.with_role(Role::Backend) {
-        for address in INSIDE.concat() {
-            let host = scene.host(backend.name);
-            ip(&host, &format!("address add {address} dev lo"));
+        let host = scene.host(backend.name);
+        for prefix in PREFIXES {
+            ip(&host, &format!("route add local {prefix} dev lo"));
         }
+        let mut setting = host.command("sysctl");
+        setting.args(["-qw", "net.ipv6.ip_nonlocal_bind=1"]);
+        assert_eq!(finish(&setting).code, Some(0));
     }
 }
 
