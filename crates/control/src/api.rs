@@ -81,7 +81,7 @@ pub enum ApiError {
 
 fn hint(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied {
-        "; expected: root; run it with sudo"
+        "; expected: root, or whom that folder belongs to; run it with sudo"
     } else {
         ""
     }
