@@ -10,7 +10,7 @@ use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteType, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{Handle, RouteMessageBuilder};
@@ -44,18 +44,37 @@ pub(super) async fn neighbours(
         .await
 }
 
-/// The route that a packet of this host to `address` would take.
+/// The route that a packet of this host to `address` would take. Its MTU is the configured one: what
+/// the kernel has learnt from routers expires, and whoever reaches any UDP socket of this host can
+/// forge it.
 pub(super) async fn route(handle: &Handle, address: IpAddr) -> Result<Route, Reason> {
-    let request = RouteMessageBuilder::<IpAddr>::new()
+    let found = look_up(handle, address, RouteFlags::empty()).await?;
+    let mut route = route_of(address, &found)?;
+    if route.mtu.is_some() && expires(&found) {
+        let configured = look_up(handle, address, RouteFlags::FibMatch).await?;
+        route.mtu = mtu_of(&configured);
+    }
+    Ok(route)
+}
+
+/// With [`RouteFlags::FibMatch`] the route as it was configured, without it what became of it for
+/// this address.
+async fn look_up(
+    handle: &Handle,
+    address: IpAddr,
+    flags: RouteFlags,
+) -> Result<RouteMessage, Reason> {
+    let mut request = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(address, if address.is_ipv4() { 32 } else { 128 })
         .map_err(|error| Reason::LookupFailed {
             address,
             error: error.to_string(),
         })?
         .build();
+    request.header.flags = flags;
     let mut routes = std::pin::pin!(handle.route().get(request).execute());
     match routes.try_next().await {
-        Ok(Some(message)) => route_of(address, &message),
+        Ok(Some(message)) => Ok(message),
         Ok(None) => Err(Reason::NoRoute(address)),
         Err(rtnetlink::Error::NetlinkError(error)) => Err(refusal(address, &error)),
         Err(error) => Err(Reason::LookupFailed {
@@ -100,7 +119,6 @@ fn route_of(address: IpAddr, message: &RouteMessage) -> Result<Route, Reason> {
     let mut interface_index = None;
     let mut next_hop = address;
     let mut source_address = None;
-    let mut mtu = None;
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Oif(index) => interface_index = Some(*index),
@@ -109,12 +127,6 @@ fn route_of(address: IpAddr, message: &RouteMessage) -> Result<Route, Reason> {
             RouteAttribute::Via(RouteVia::Inet(v4)) => next_hop = IpAddr::V4(*v4),
             RouteAttribute::Via(RouteVia::Inet6(v6)) => next_hop = IpAddr::V6(*v6),
             RouteAttribute::PrefSource(source) => source_address = ip_of(source),
-            RouteAttribute::Metrics(metrics) => {
-                mtu = metrics.iter().find_map(|metric| match metric {
-                    RouteMetric::Mtu(mtu) if *mtu > 0 => Some(*mtu),
-                    _ => None,
-                });
-            }
             _ => {}
         }
     }
@@ -122,8 +134,29 @@ fn route_of(address: IpAddr, message: &RouteMessage) -> Result<Route, Reason> {
         interface_index: interface_index.ok_or(Reason::NoRoute(address))?,
         next_hop,
         source_address,
-        mtu,
+        mtu: mtu_of(message),
     })
+}
+
+fn mtu_of(route: &RouteMessage) -> Option<u32> {
+    let metrics = route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Metrics(metrics) => Some(metrics),
+            _ => None,
+        });
+    metrics?.iter().find_map(|metric| match metric {
+        RouteMetric::Mtu(mtu) if *mtu > 0 => Some(*mtu),
+        _ => None,
+    })
+}
+
+/// Whether a route is only for some time, as one with a learnt MTU is.
+fn expires(route: &RouteMessage) -> bool {
+    let mut attributes = route.attributes.iter();
+    attributes
+        .any(|attribute| matches!(attribute, RouteAttribute::CacheInfo(info) if info.expires > 0))
 }
 
 fn ip_of(address: &RouteAddress) -> Option<IpAddr> {

@@ -195,6 +195,36 @@ fn assert_a_new_mac_is_followed(lab: &Lab, target: &str, to_mac: fn(Mac) -> Stri
     });
 }
 
+/// `near` has a narrower way on to `target`, and says so when `lb` pings it.
+fn assert_a_learnt_mtu_does_not_count(target: &str, network: &str, gateway: &str) {
+    let lab = Lab::new();
+    lab.sysctl("near", "ipv4/ip_forward", 1);
+    lab.sysctl("near", "ipv6/conf/all/forwarding", 1);
+    lab.ip("near", "link add narrow mtu 1300 type veth peer name end");
+    lab.ip("near", "link set narrow up");
+    lab.ip("near", "link set end up");
+    lab.ip("near", &format!("route add {network} dev narrow"));
+    for configured in ["", " mtu 1400"] {
+        let route = format!("{network} via {gateway} dev eth0{configured}");
+        lab.ip("lb", &format!("route replace {route}"));
+        lab.in_lb(|| async {
+            // Nobody answers: an error that tells of the MTU is all there is to get.
+            let ping = format!("ping -c 1 -W 1 -M do -s 1350 {target}; ip route get {target}");
+            let output = Command::new("sh").args(["-c", &ping]).output().unwrap();
+            let learnt = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(learnt.contains("mtu 1300"), "{learnt}");
+            let next_hops = start(&[target]).await;
+            let found = settled(&next_hops).await;
+            let expected = configured.replace(" mtu ", "");
+            let expected = expected.parse().unwrap_or(1500);
+            let Some(Resolution::Resolved { next_hop, .. }) = found.get(&address(target)) else {
+                panic!("{found:?}");
+            };
+            assert_eq!(next_hop.mtu, expected);
+        });
+    }
+}
+
 fn in_words(resolution: Option<&Resolution>) -> String {
     match resolution {
         None => "nothing".into(),

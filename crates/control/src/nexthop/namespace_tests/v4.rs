@@ -214,3 +214,8 @@ fn lost_notifications_are_made_up_for() {
         );
     });
 }
+
+#[test]
+fn an_mtu_that_the_kernel_was_told_on_the_way_does_not_count() {
+    assert_a_learnt_mtu_does_not_count("10.20.0.1", "10.20.0.0/16", "10.9.0.2");
+}

@@ -136,3 +136,8 @@ fn routes_addresses_and_mtus_that_change_are_followed() {
         until(&mut next_hops, "fd00:20::1", &no_route("fd00:20::1")).await;
     });
 }
+
+#[test]
+fn an_mtu_that_the_kernel_was_told_on_the_way_does_not_count() {
+    assert_a_learnt_mtu_does_not_count("fd00:20::1", "fd00:20::/32", "fe80::2");
+}
