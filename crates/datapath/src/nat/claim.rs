@@ -9,6 +9,7 @@ use abi::reason::Reason;
 use wire::Be16;
 use wire::checksum::Delta;
 
+use super::promote::is_established;
 use crate::classify;
 use crate::{FamilyTables, FlowTable, InsertError, Parsed, Tables};
 
@@ -99,11 +100,6 @@ fn take_up<F: Family, T: FamilyTables<F>>(tables: &T, key: &F::FlowKey, flow: &F
         ours
     });
     ours == Some(true)
-}
-
-#[inline(always)]
-fn is_established<F: Family, T: FamilyTables<F>>(tables: &T, key: &F::FlowKey) -> bool {
-    tables.flow(FlowTable::Established, key, |_| ()).is_some()
 }
 
 impl<F: Family> Opening<'_, F> {

@@ -72,6 +72,8 @@ fn establish<F: Family, T: FamilyTables<F>>(
     }
     match tables.establish_flow(forward) {
         Ok(()) | Err(EstablishError::Insert(InsertError::Exists)) => Promotion::Done,
+        // Another CPU has done the same meanwhile, and cleared the half-open table.
+        Err(EstablishError::Missing) if is_established(tables, forward) => Promotion::Done,
         Err(error) => {
             tables.remove_flow(FlowTable::Established, reverse);
             match error {
@@ -80,4 +82,9 @@ fn establish<F: Family, T: FamilyTables<F>>(
             }
         }
     }
+}
+
+#[inline(always)]
+pub(super) fn is_established<F: Family, T: FamilyTables<F>>(tables: &T, key: &F::FlowKey) -> bool {
+    tables.flow(FlowTable::Established, key, |_| ()).is_some()
 }
