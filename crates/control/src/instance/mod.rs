@@ -23,7 +23,7 @@ use engine::desired::Desired;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use crate::api::{self, ApiError, Role};
@@ -141,8 +141,8 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
                 Ok(result) => result.map_err(RunError::from),
                 Err(panic) => Err(std::io::Error::other(panic).into()),
             },
-            _ = sweep.tick() => running.sweep()?,
-            changed = running.changes() => lock(&running.instance).follow(changed?)?,
+            _ = sweep.tick() => running.sweep(),
+            changed = running.changes() => running.follow(changed),
         }
     };
     info!("stopping");
@@ -166,23 +166,40 @@ type Changes = Vec<(IpAddr, Resolution)>;
 impl Running {
     /// Next hops that changed. If the kernel can no longer be followed, packets still flow: say so
     /// and watch anew.
-    async fn changes(&mut self) -> Result<Changes, RunError> {
+    async fn changes(&mut self) -> Changes {
         loop {
             match self.next_hops.changes().await {
-                Ok(changes) => return Ok(changes),
+                Ok(changes) => return changes,
+                Err(error) => warn!("{error}; starting again"),
+            }
+            match NextHops::start(self.targets.clone()).await {
+                Ok(next_hops) => self.next_hops = next_hops,
                 Err(error) => {
-                    warn!("{error}; starting again");
-                    self.next_hops = NextHops::start(self.targets.clone()).await?;
+                    warn!("{error}; trying again in a second");
+                    sleep(Duration::from_secs(1)).await;
                 }
             }
         }
     }
 
-    /// Sweeps, and no longer follows those who have left meanwhile.
-    fn sweep(&mut self) -> Result<(), RunError> {
-        lock(&self.instance).sweep()?;
-        self.retarget();
-        Ok(())
+    /// Takes changed next hops over. Packets flow as before if that fails.
+    fn follow(&mut self, changes: Changes) {
+        let followed = lock(&self.instance).follow(changes);
+        if let Err(error) = followed {
+            warn!(
+                "next hops have changed, packets still go where they went: {error}; trying again"
+            );
+        }
+    }
+
+    /// Sweeps, and no longer follows those who have left meanwhile. What fails is tried again the
+    /// next time.
+    fn sweep(&mut self) {
+        let swept = lock(&self.instance).sweep();
+        match swept {
+            Ok(()) => self.retarget(),
+            Err(error) => warn!("the tables of flows were not swept: {error}; trying again"),
+        }
     }
 
     /// Follows what the instance has to reach.

@@ -51,6 +51,7 @@ pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), R
         live,
         attached,
         reach,
+        is_behind: false,
         ages,
     };
     Ok((instance, next_hops))

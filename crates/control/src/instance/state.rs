@@ -92,6 +92,8 @@ pub struct Instance {
     pub(super) live: Live,
     pub(super) attached: Vec<Attached>,
     pub(super) reach: Reach,
+    /// Whether the maps do not say yet what `reach` does.
+    pub(super) is_behind: bool,
     pub(super) ages: Ages,
 }
 
@@ -101,9 +103,8 @@ impl Instance {
         self.live.desired()
     }
 
-    /// Takes changed next hops over.
+    /// Takes changed next hops over. After an error, the next sweep tries again.
     pub(super) fn follow(&mut self, changes: Vec<(IpAddr, Resolution)>) -> Result<(), EngineError> {
-        let mut changed = false;
         for (address, resolution) in changes {
             let old = self.reach.look_up(address);
             self.reach.resolutions.insert(address, resolution);
@@ -111,19 +112,25 @@ impl Instance {
             if old == new {
                 continue;
             }
-            changed = true;
+            self.is_behind = true;
             match &new {
                 Ok((hop, _)) => info!("{address} is reached at {}", hop.destination_mac),
                 Err(problem) => warn!("{address} is unreachable: {problem}"),
             }
         }
-        if changed {
-            let reach = &self.reach;
-            self.live
-                .apply_next_hops(&mut self.plane, &|service, backend| {
-                    reach.next_hop(service, backend)
-                })?;
+        self.catch_up()
+    }
+
+    fn catch_up(&mut self) -> Result<(), EngineError> {
+        if !self.is_behind {
+            return Ok(());
         }
+        let reach = &self.reach;
+        self.live
+            .apply_next_hops(&mut self.plane, &|service, backend| {
+                reach.next_hop(service, backend)
+            })?;
+        self.is_behind = false;
         Ok(())
     }
 
@@ -158,6 +165,7 @@ impl Instance {
 
     /// Lets go of flows that are over, and lets slots settle.
     pub(super) fn sweep(&mut self) -> Result<(), EngineError> {
+        self.catch_up()?;
         let swept = self.live.sweep(&mut self.plane, &self.ages)?;
         debug!(?swept, "swept the tables of flows");
         Ok(())
