@@ -11,7 +11,7 @@ pub const MAX_BACKENDS: usize = limits::MAX_BACKENDS as usize;
 /// Interfaces of one instance.
 pub const MAX_INTERFACES: usize = limits::MAX_INTERFACES as usize;
 /// Slots of the smallest ring that can be asked for.
-pub const MIN_RING_SLOTS: u32 = 1_024;
+pub const MIN_RING_SLOTS: u32 = 64;
 /// Slots of the largest ring.
 pub const MAX_RING_SLOTS: u32 = 1 << limits::MAX_RING_LOG2;
 /// Weight of one backend.
