@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -12,6 +13,11 @@ const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
+
+/// Command of membarrier(2), from the kernel's include/uapi/linux/membarrier.h.
+const MEMBARRIER_GLOBAL: libc::c_long = 1;
+/// Longer than a packet takes, also if its CPU is a virtual one that has to wait.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// The part of `union bpf_attr` that single-element commands use.
 #[repr(C)]
@@ -52,6 +58,17 @@ fn bpf<A>(command: libc::c_long, attributes: &mut A) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Returns when every packet that is now being looked at by a program has been dealt with: the kernel
+/// waits for an RCU grace period, some milliseconds (membarrier(2), `MEMBARRIER_CMD_GLOBAL`). A kernel
+/// with CPUs that have no tick (`nohz_full`) has no such call: there it is a rest of that length.
+pub(crate) fn wait_for_packets() {
+    // SAFETY: the call takes no pointers.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) };
+    if result < 0 {
+        std::thread::sleep(GRACE);
+    }
 }
 
 /// A map's file descriptor with the sizes it was created with.

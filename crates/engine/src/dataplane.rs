@@ -55,13 +55,20 @@ pub struct DataPlane {
 /// The maps of one family.
 #[derive(Debug)]
 struct FamilyMaps {
-    /// Whether the active directory is the second copy.
-    second_copy: bool,
+    /// Which copy of the directory is active, if one has been written.
+    active: Option<Half>,
     prefixes: RawMap,
     established: RawMap,
     half_open: RawMap,
     exceptions: RawMap,
     names: FamilyNames,
+}
+
+/// One of two copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    First,
+    Second,
 }
 
 /// Their names, for errors.

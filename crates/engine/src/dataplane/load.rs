@@ -179,7 +179,7 @@ fn family_maps<F: Family>(ebpf: &Ebpf, names: FamilyNames) -> Result<FamilyMaps,
     let key = size_of::<F::FlowKey>();
     let flows = |name| raw_map(ebpf, name, key, size_of::<F::Flow>());
     Ok(FamilyMaps {
-        second_copy: false,
+        active: None,
         prefixes: raw_map(ebpf, names.prefixes, size_of::<F::PrefixKey>(), 4)?,
         established: flows(names.established)?,
         half_open: flows(names.half_open)?,

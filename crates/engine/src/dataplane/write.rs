@@ -14,9 +14,9 @@ use abi::service::Service;
 use abi::slot::Slot;
 use zerocopy::{FromBytes as _, Immutable, IntoBytes};
 
-use super::{DataPlane, map_error};
+use super::{DataPlane, Half, map_error};
 use crate::EngineError;
-use crate::bpf::RawMap;
+use crate::bpf::{RawMap, wait_for_packets};
 use crate::directory::Directory;
 use crate::image::Image;
 use crate::maps::{FlowTable, Maps, Room};
@@ -154,8 +154,15 @@ impl Maps for DataPlane {
             });
         }
         let family = self.family_mut::<F>();
-        family.second_copy = !family.second_copy;
-        let first = if family.second_copy { copy } else { 0 };
+        if family.active.is_some() {
+            // Packets may still be reading the other copy, which was active before the last change.
+            wait_for_packets();
+        }
+        let (half, first) = match family.active {
+            Some(Half::First) => (Half::Second, copy),
+            _ => (Half::First, 0),
+        };
+        family.active = Some(half);
         let offset = at + first * size_of::<F::Bucket>();
         self.lead.write(offset, &directory.buckets);
         let active = directory.active(first as u32);
