@@ -9,6 +9,7 @@ use abi::counters::{BackendCounters, Report};
 use abi::family::{Family, V4, V6};
 use abi::layout::{self, Layout};
 use abi::maps;
+use abi::prefix::PrefixKey as _;
 use abi::reason::{Action, Reason};
 use abi::slot::Slot;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
@@ -64,6 +65,13 @@ impl FamilyMaps for V6 {
     }
     const EXCEPTIONS: &'static str = maps::EXCEPTIONS_V6;
     const FRAGMENTS: &'static str = maps::FRAGMENTS_V6;
+}
+
+/// Which kinds of prefixes there are.
+fn prefixes(content: &Content) -> u64 {
+    let v4 = content.prefixes_v4.iter().map(|(key, _)| key.presence());
+    let v6 = content.prefixes_v6.iter().map(|(key, _)| key.presence());
+    v4.chain(v6).fold(0, |all, one| all | one)
 }
 
 /// Length of the map's entry: aya wants a type for it.
@@ -125,6 +133,7 @@ impl BareProgram {
         let control = Control {
             directory_v4: content.directory.active(),
             directory_v6: content.directory_v6.active(),
+            prefixes: prefixes(content),
             zero: 0,
         };
         let layout = layout_of(content);

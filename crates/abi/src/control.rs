@@ -73,6 +73,9 @@ pub struct Control {
     pub directory_v4: Active,
     /// The active copy of the IPv6 directory.
     pub directory_v6: Active,
+    /// Which kinds of keys the tries of prefixes have ([`crate::prefix::PrefixKey::presence`]): a
+    /// lookup that can find nothing is left out.
+    pub prefixes: u64,
     /// Always 0, which the kernel's verifier does not know: whatever it is added to becomes one
     /// value to the verifier, where it would follow each of several by itself.
     pub zero: u64,

@@ -15,6 +15,16 @@ pub trait PrefixKey {
     type Address;
     /// Matches `bits` of `address`, all of protocol and port (0: every port).
     fn new(address: Self::Address, bits: u32, port: Be16, protocol: u8) -> Self;
+    /// The bit of [`crate::control::Control::prefixes`] without which no key like this one, of its
+    /// family and with a port or for every port, is in the trie.
+    fn presence(&self) -> u64;
+}
+
+/// Of a key with this head.
+#[inline(always)]
+const fn presence(head: u64, is_v6: bool) -> u64 {
+    let has_port = head >> 48 != 0;
+    1 << (2 * is_v6 as u32 + has_port as u32)
 }
 
 /// IPv4: length, protocol, zero, port, address, and a zero word that is never matched.
@@ -52,6 +62,11 @@ impl PrefixKey for PrefixKeyV4 {
             address: u64::from(address.raw()),
         }
     }
+
+    #[inline(always)]
+    fn presence(&self) -> u64 {
+        presence(self.head, false)
+    }
 }
 
 impl PrefixKey for PrefixKeyV6 {
@@ -63,5 +78,10 @@ impl PrefixKey for PrefixKeyV6 {
             head: head(bits, port, protocol),
             address,
         }
+    }
+
+    #[inline(always)]
+    fn presence(&self) -> u64 {
+        presence(self.head, true)
     }
 }

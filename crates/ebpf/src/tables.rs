@@ -13,7 +13,7 @@ use abi::flow::{FlowKeyV4, FlowKeyV6, FlowV4, FlowV6, FragmentPorts};
 use abi::layout::{self, Layout};
 use abi::limits::MAX_SERVICES;
 use abi::pace::Pace;
-use abi::prefix::{PrefixKeyV4, PrefixKeyV6};
+use abi::prefix::{PrefixKey as _, PrefixKeyV4, PrefixKeyV6};
 use abi::quic::ServerKey;
 use abi::reason::Reason;
 use abi::service::Service;
@@ -195,6 +195,9 @@ macro_rules! family_tables {
             #[inline(always)]
             fn prefix(&self, key: &$prefix) -> Option<u32> {
                 let key = *key;
+                if self.control().prefixes & key.presence() == 0 {
+                    return None;
+                }
                 // SAFETY: both are the length in bits and the words to match, without padding.
                 let key = unsafe { &*(&raw const key).cast::<TrieKey<[u32; $words]>>() };
                 maps::$prefixes.get(key).copied()

@@ -9,6 +9,7 @@ use abi::layout;
 use abi::limits::MAX_SERVICES;
 use abi::maps;
 use abi::pace::{self, Pace};
+use abi::prefix::PrefixKey as _;
 use abi::quic::ServerKey;
 use abi::service::Service;
 use abi::slot::Slot;
@@ -182,6 +183,12 @@ impl Maps for DataPlane {
         service: Option<u32>,
     ) -> Result<(), EngineError> {
         let family = self.family::<F>();
+        if service.is_some() {
+            // It stays set: a lookup in vain is only slower.
+            let at = layout::CONTROL as usize + std::mem::offset_of!(Control, prefixes);
+            let present = self.lead.word(at).unwrap_or(0);
+            self.lead.write(at, &[present | key.presence()]);
+        }
         lead(&family.prefixes, family.names.prefixes, key, service)
     }
 
