@@ -11,6 +11,7 @@ mod traffic;
 
 use std::path::{Path, PathBuf};
 
+use abi::limits::MAX_RING_LOG2;
 use anyhow::Context;
 use clap::Parser;
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -39,6 +40,9 @@ struct Options {
     /// Runs every case with this build of the bench object, too, for a comparison within one run.
     #[arg(long, value_name = "OBJECT")]
     against: Option<PathBuf>,
+    /// Rings of so many slots instead of the default: a power of two.
+    #[arg(long, value_name = "SLOTS", value_parser = ring_log2)]
+    ring_slots: Option<u8>,
     /// The CPU to run on.
     #[arg(long, default_value_t = 0)]
     cpu: usize,
@@ -66,7 +70,10 @@ fn main() -> anyhow::Result<()> {
     pin(options.cpu)?;
     let effort = options.effort();
     let against = options.against.as_deref().map(read).transpose()?;
-    let cases = cases::select(&options.only, against.is_some());
+    let mut cases = cases::select(&options.only, against.is_some());
+    for case in &mut cases {
+        case.setup.ring_log2 = options.ring_slots;
+    }
     anyhow::ensure!(
         !cases.is_empty(),
         "expected: part of a case's name; found: --only {}",
@@ -86,6 +93,18 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", options.json.display()))?;
     println!("\nwritten to {}", options.json.display());
     Ok(())
+}
+
+fn ring_log2(slots: &str) -> Result<u8, String> {
+    let slots: u32 = slots.parse().map_err(|_| "expected a number")?;
+    if slots.is_power_of_two() && slots <= 1 << MAX_RING_LOG2 {
+        Ok(slots.ilog2().to_le_bytes()[0])
+    } else {
+        Err(format!(
+            "expected a power of two up to {}",
+            1 << MAX_RING_LOG2
+        ))
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

@@ -73,6 +73,8 @@ pub(crate) struct Setup {
     pub(crate) backends: u32,
     /// log2 of the flows in the tables.
     pub(crate) flows_log2: u32,
+    /// log2 of the length of each ring of the first kind, if it is not the default.
+    pub(crate) ring_log2: Option<u8>,
 }
 
 impl Setup {
@@ -83,6 +85,7 @@ impl Setup {
             services: 1,
             backends: BACKENDS,
             flows_log2: FEW_FLOWS_LOG2,
+            ring_log2: None,
         }
     }
 
@@ -125,8 +128,11 @@ impl Setup {
 
     fn services(&self, way: Way) -> Vec<Service> {
         let all = 0..self.services;
-        all.map(|index| service(way, index, self.backends))
-            .collect()
+        all.map(|index| Service {
+            ring_log2: self.ring_log2,
+            ..service(way, index, self.backends)
+        })
+        .collect()
     }
 }
 
