@@ -10,6 +10,7 @@ use control::instance::default_name;
 use engine::decap::DecapOptions;
 
 use super::log;
+use super::reasons::{Counted, write_reasons};
 use crate::arguments::Decap;
 use crate::output::stdout;
 
@@ -39,7 +40,7 @@ pub(crate) fn decap(arguments: Decap) -> Result<ExitCode> {
         name,
     };
     let status = runtime.block_on(run(options, &mut stdout()))?;
-    write_counters(&mut stdout(), &status)?;
+    write_reasons(&mut stdout(), counters(&status))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -61,26 +62,15 @@ fn write_text(out: &mut impl Write, status: &DecapStatus) -> io::Result<()> {
     }
     status.describe_lists(out)?;
     writeln!(out, "gue port  {}\n", status.gue_port)?;
-    write_counters(out, status)
+    write_reasons(out, counters(status))
 }
 
-fn write_counters(out: &mut impl Write, status: &DecapStatus) -> io::Result<()> {
-    writeln!(out, "packets by reason")?;
-    if status.reasons.values().all(|count| *count == 0) {
-        writeln!(out, "  none yet")?;
-    }
-    for reason in DecapReason::ALL {
-        let count = status.count(*reason);
-        if count > 0 {
-            writeln!(
-                out,
-                "  {:<22}  {count:>12}  {}",
-                reason.name(),
-                action(*reason)
-            )?;
-        }
-    }
-    Ok(())
+fn counters(status: &DecapStatus) -> impl Iterator<Item = Counted> {
+    DecapReason::ALL.iter().map(|reason| Counted {
+        name: reason.name(),
+        count: status.count(*reason),
+        action: action(*reason),
+    })
 }
 
 /// What the reason's packets met.

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod decap;
 pub(crate) mod lab;
 mod log;
+mod reasons;
 pub(crate) mod reload;
 pub(crate) mod replay;
 pub(crate) mod run;

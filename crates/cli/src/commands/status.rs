@@ -9,6 +9,7 @@ use control::api::fetch_status;
 use control::instance::default_name;
 use control::status::{BackendStatus, Status as InstanceStatus, TransitionStatus};
 
+use super::reasons::{Counted, write_reasons};
 use crate::arguments::Status;
 use crate::output::stdout;
 
@@ -68,19 +69,13 @@ fn write_text(out: &mut impl Write, status: &InstanceStatus) -> io::Result<()> {
             write_backend(out, backend)?;
         }
     }
-    writeln!(out, "\npackets by reason")?;
-    for reason in Reason::ALL {
-        let count = status.reasons.get(reason.name()).copied().unwrap_or(0);
-        if count > 0 {
-            writeln!(
-                out,
-                "  {:<22}  {count:>12}  {}",
-                reason.name(),
-                action(*reason)
-            )?;
-        }
-    }
-    Ok(())
+    writeln!(out)?;
+    let counted = Reason::ALL.iter().map(|reason| Counted {
+        name: reason.name(),
+        count: status.reasons.get(reason.name()).copied().unwrap_or(0),
+        action: action(*reason),
+    });
+    write_reasons(out, counted)
 }
 
 /// How changes of the configuration are getting on.
