@@ -12,6 +12,7 @@ use abi::flow::FlowKey as _;
 use abi::flow::FlowKeyV4;
 use abi::reason::{Action, Reason};
 use abi::slot::STEADY;
+use engine::dataplane::Found;
 use engine::desired::{
     Backend, BackendState, Desired, ForwardingMode, Limits, Mac, NextHop, Protocol, Service,
     ServiceId, ServicePort, Timeouts, Track,
@@ -36,6 +37,8 @@ const PORT: u16 = 443;
 pub trait World: Maps {
     /// What the program was loaded with.
     fn settings(&self) -> Settings;
+    /// What the maps hold.
+    fn found(&self) -> Found;
     /// Jiffies in a tick of the history.
     fn jiffies_per_tick(&self) -> u32;
     /// Jiffies that a window has more than its ticks: none, unless time passes by itself.
@@ -54,6 +57,7 @@ pub struct Instance<W> {
     ages: Ages,
     terms: Terms,
     frames: Frames,
+    changes: u32,
 }
 
 impl<W: World> Instance<W> {
@@ -64,7 +68,15 @@ impl<W: World> Instance<W> {
             ages: Ages::of(&Timeouts::default()),
             terms: *terms,
             frames: Frames::new(),
+            changes: 0,
         }
+    }
+
+    /// Forgets everything, as a process that is killed does, and finds it again in the maps.
+    fn restart(&mut self) {
+        let (settings, found) = (self.world.settings(), self.world.found());
+        self.live = Live::adopt(settings, &mut self.world, &found, engine::tick())
+            .expect("maps that agree with themselves");
     }
 
     fn service(&self, kind: Kind) -> Option<ServiceView<'_>> {
@@ -90,6 +102,11 @@ impl<W: World> Subject for Instance<W> {
     fn apply(&mut self, fleet: &Fleet) {
         let jiffies = self.terms.window * self.world.jiffies_per_tick() + self.world.allowance();
         let desired = desired(fleet, &self.terms, engine::tick() * jiffies);
+        // Before every other change, and between the two halves of what a restart does.
+        self.changes += 1;
+        if self.changes.is_multiple_of(2) {
+            self.restart();
+        }
         self.live
             .apply(&mut self.world, &desired, &|_, _| Some(next_hop()))
             .expect("the change can be made");

@@ -15,7 +15,7 @@ use abi::reason::Action;
 use abi::service::Service;
 use abi::slot::Slot;
 use engine::EngineError;
-use engine::dataplane::{DataPlane, action};
+use engine::dataplane::{DataPlane, Found, action};
 use engine::directory::Directory;
 use engine::image::Image;
 use engine::maps::{FlowTable, Maps, Room};
@@ -112,6 +112,16 @@ impl Drop for Kernel {
             let removed = self.plane_mut().remove_exception::<V4>(&key);
             removed.expect("an entry can be removed");
         }
+        // The next history's restarts must not find this one's.
+        let found = self.found();
+        for (index, _) in (0..).zip(&found.services).take(16) {
+            let cleared = self.plane_mut().write_service(index, &Service::default());
+            cleared.expect("a service can be written");
+        }
+        for (index, _) in (0..).zip(&found.backends) {
+            let cleared = self.plane_mut().write_backend(index, &Backend::default());
+            cleared.expect("a backend can be written");
+        }
         let planes = self.plane.take();
         let mut pool = self.pool.borrow_mut();
         pool.entry(kind(&self.terms)).or_default().extend(planes);
@@ -121,6 +131,10 @@ impl Drop for Kernel {
 impl World for Kernel {
     fn settings(&self) -> Settings {
         self.plane().settings()
+    }
+
+    fn found(&self) -> Found {
+        self.plane().found().expect("maps can be read")
     }
 
     fn jiffies_per_tick(&self) -> u32 {

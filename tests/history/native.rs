@@ -10,6 +10,7 @@ use abi::service::Service;
 use abi::slot::Slot;
 use datapath::FamilyTables;
 use engine::EngineError;
+use engine::dataplane::Found;
 use engine::directory::Directory;
 use engine::maps::{FlowTable, Maps, Room};
 use testkit::content::{self, Content};
@@ -52,6 +53,14 @@ pub fn native(terms: &Terms) -> Instance<Native> {
 impl World for Native {
     fn settings(&self) -> Settings {
         self.tables.content.settings
+    }
+
+    fn found(&self) -> Found {
+        Found {
+            services: self.tables.content.services.clone(),
+            backends: self.tables.content.backends.clone(),
+            ..Found::default()
+        }
     }
 
     fn jiffies_per_tick(&self) -> u32 {

@@ -127,8 +127,10 @@ pub struct Backend {
     /// Outer IPv4 header: the sum of its words that are the same in every packet, which are all but
     /// traffic class, total length and identification.
     pub outer_sum: u16,
+    /// Index of its service. For user space, which finds its backends again in the map.
+    pub service: u32,
     /// Zero.
-    pub reserved: u64,
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Backend>() == 64);

@@ -215,6 +215,24 @@ impl Active {
         Self(seed as u64 | (first_bucket as u64 & 0xff_ffff) << 32 | (log2 as u64) << 56)
     }
 
+    /// Index of its first bucket.
+    #[must_use]
+    pub const fn first_bucket(self) -> u32 {
+        (self.0 >> 32) as u32 & 0xff_ffff
+    }
+
+    /// How many buckets it has.
+    #[must_use]
+    pub const fn buckets(self) -> u32 {
+        1 << ((self.0 >> 56) as u32 & 31)
+    }
+
+    /// The same copy in another place.
+    #[must_use]
+    pub const fn moved_to(self, first_bucket: u32) -> Self {
+        Self::new(self.0 as u32, first_bucket, (self.0 >> 56) as u8)
+    }
+
     /// Index of the bucket that would hold `key`.
     #[inline(always)]
     #[must_use]

@@ -96,6 +96,8 @@ pub trait Address: Plain + Eq + Hash + Ord {
     fn mix(self, hash: u64) -> u64;
     /// From the form that backends and services have it in. Meaningless for the other family's.
     fn from_stored(stored: &backend::Address) -> Self;
+    /// In the form that backends and services have it in.
+    fn stored(self) -> backend::Address;
 }
 
 impl Address for Be32 {
@@ -112,6 +114,10 @@ impl Address for Be32 {
     #[inline(always)]
     fn from_stored(stored: &backend::Address) -> Self {
         stored.as_v4()
+    }
+
+    fn stored(self) -> backend::Address {
+        backend::Address::v4(self)
     }
 }
 
@@ -130,5 +136,9 @@ impl Address for ipv6::Address {
     #[inline(always)]
     fn from_stored(stored: &backend::Address) -> Self {
         stored.as_v6()
+    }
+
+    fn stored(self) -> backend::Address {
+        backend::Address::v6(self)
     }
 }

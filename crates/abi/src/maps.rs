@@ -1,5 +1,7 @@
 //! Names of the maps, at most 15 bytes each (`BPF_OBJ_NAME_LEN`).
 
+/// ARRAY, one entry, which no program reads: what the other maps are ([`crate::meta::Meta`]).
+pub const META: &str = "META";
 /// ARRAY, mmapable, one entry: what packets are led by, laid out as [`crate::layout`] says.
 pub const LEAD: &str = "LEAD";
 /// `.rodata` symbol of [`crate::layout::Layout`].

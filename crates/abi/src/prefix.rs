@@ -15,6 +15,8 @@ pub trait PrefixKey {
     type Address;
     /// Matches `bits` of `address`, all of protocol and port (0: every port).
     fn new(address: Self::Address, bits: u32, port: Be16, protocol: u8) -> Self;
+    /// The address, how many bits of it are matched, port and protocol.
+    fn parts(&self) -> (Self::Address, u32, Be16, u8);
     /// The bit of [`crate::control::Control::prefixes`] without which no key like this one, of its
     /// family and with a port or for every port, is in the trie.
     fn presence(&self) -> u64;
@@ -47,6 +49,16 @@ pub struct PrefixKeyV6 {
     address: ipv6::Address,
 }
 
+/// What [`head`] was made of.
+const fn parts(head: u64) -> (u32, Be16, u8) {
+    let bits = (head as u32).saturating_sub(HEAD_BITS);
+    (
+        bits,
+        Be16::from_raw((head >> 48) as u16),
+        (head >> 32) as u8,
+    )
+}
+
 #[inline(always)]
 const fn head(bits: u32, port: Be16, protocol: u8) -> u64 {
     (HEAD_BITS + bits) as u64 | (protocol as u64) << 32 | (port.raw() as u64) << 48
@@ -61,6 +73,11 @@ impl PrefixKey for PrefixKeyV4 {
             head: head(bits, port, protocol),
             address: u64::from(address.raw()),
         }
+    }
+
+    fn parts(&self) -> (Be32, u32, Be16, u8) {
+        let (bits, port, protocol) = parts(self.head);
+        (Be32::from_raw(self.address as u32), bits, port, protocol)
     }
 
     #[inline(always)]
@@ -78,6 +95,11 @@ impl PrefixKey for PrefixKeyV6 {
             head: head(bits, port, protocol),
             address,
         }
+    }
+
+    fn parts(&self) -> (ipv6::Address, u32, Be16, u8) {
+        let (bits, port, protocol) = parts(self.head);
+        (self.address, bits, port, protocol)
     }
 
     #[inline(always)]

@@ -24,6 +24,8 @@ pub const AFFINITY_SOURCE_DESTINATION: u8 = 1 << 1;
 pub const TRACK_ALWAYS: u8 = 1 << 2;
 /// UDP packets are routed by the server id in their QUIC connection id where they have one.
 pub const QUIC: u8 = 1 << 3;
+/// Its address is IPv6. For user space, which finds its services again in the map.
+pub const IPV6: u8 = 1 << 7;
 
 /// What the packet path needs to know of a service.
 #[derive(
@@ -43,9 +45,11 @@ pub struct Service {
     pub quic_server_id_length: u8,
     /// With [`QUIC`]: the config rotation bits that mark a routable id, 0 to 6.
     pub quic_config: u8,
-    /// Zero.
-    pub reserved: u16,
-    /// The VIP, which `dnat` gives to answers. Zeros for a prefix.
+    /// Its IP protocol number; never 0 in a service that is there.
+    pub protocol: u8,
+    /// How many bits the addresses share that it has: 32 or 128 if it has only one.
+    pub prefix_length: u8,
+    /// The VIP, which `dnat` gives to answers; the first address of a prefix.
     pub address: Address,
 }
 

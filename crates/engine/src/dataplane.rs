@@ -1,6 +1,7 @@
 //! The loaded program and its maps.
 //!
 //! - `load`: into the kernel, with maps of the right sizes.
+//! - `pinned`: with maps that outlive the process, or that an earlier one left.
 //! - `write`: into the maps that lead packets to backends, while they flow.
 //! - `attach`: onto interfaces and off again.
 //! - `run`: on single frames, without an interface.
@@ -10,6 +11,7 @@ mod attach;
 #[cfg(feature = "bench")]
 mod bench;
 mod load;
+mod pinned;
 mod read;
 mod run;
 mod write;
@@ -19,25 +21,29 @@ use abi::family::Family;
 use abi::layout::Layout;
 use aya::Ebpf;
 use aya::programs::Xdp;
-use aya::programs::xdp::XdpLinkId;
 
 pub use crate::maps::FlowTable;
 pub use attach::{AttachMode, AttachedMode, Attachment, program_name};
 pub(crate) use attach::{attach, detach};
 #[cfg(feature = "bench")]
 pub use bench::ProgramFacts;
+pub use pinned::Found;
 pub(crate) use run::run;
 pub use run::{TestOutcome, action};
 
 use crate::EngineError;
 use crate::bpf::{MappedArray, RawMap};
+use crate::pins::Pins;
+use attach::Attached;
 
 /// The program, loaded, with its maps.
 #[derive(Debug)]
 pub struct DataPlane {
     ebpf: Ebpf,
     settings: Settings,
-    links: Vec<(String, XdpLinkId)>,
+    attached: Vec<Attached>,
+    /// Where maps and links outlive the process; `None`: they go with this value.
+    pins: Option<Pins>,
     /// What packets are led by, and how it is laid out.
     lead: MappedArray,
     layout: Layout,

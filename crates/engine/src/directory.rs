@@ -47,6 +47,14 @@ pub(crate) fn address(address: IpAddr) -> Address {
     }
 }
 
+/// The address that [`address`] made this of.
+pub(crate) fn ip_address(stored: &Address, is_v6: bool) -> IpAddr {
+    match is_v6 {
+        false => IpAddr::V4(stored.as_v4().get().into()),
+        true => IpAddr::V6(stored.as_v6().octets().into()),
+    }
+}
+
 /// A family's buckets can be filled.
 pub trait Fill: Family {
     /// Puts a key into a bucket; `false` if that is full.

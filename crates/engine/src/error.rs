@@ -1,6 +1,7 @@
 //! What can go wrong between user space and the kernel.
 
 use std::io;
+use std::path::PathBuf;
 
 /// Says what was expected, what was found, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +9,40 @@ pub enum EngineError {
     /// The kernel refused to load the program or a map.
     #[error("the kernel did not load the XDP program: {0}{hint}", hint = load_hint())]
     Load(String),
+    /// Nothing can be pinned.
+    #[error(
+        "expected a BPF file system at /sys/fs/bpf, found none, and it cannot be mounted ({0}): mount it, as in `mount -t bpf bpf /sys/fs/bpf`"
+    )]
+    NoBpfFileSystem(io::Error),
+    /// A pin could not be made, opened or removed.
+    #[error("cannot {operation} {path}: {source}", path = path.display())]
+    Pins {
+        /// What was tried.
+        operation: &'static str,
+        /// The instance's folder.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Pinned maps are not such as this version can go on with.
+    #[error(
+        "cannot go on with what an earlier evenkeel left in {path}: {problem}; `evenkeel stop` takes it off, which ends its balancing, or run the version that made it",
+        path = path.display()
+    )]
+    Foreign {
+        /// The instance's folder.
+        path: PathBuf,
+        /// What was expected and what was found.
+        problem: String,
+    },
+    /// Maps that an earlier process filled contradict themselves.
+    #[error(
+        "the maps of an earlier evenkeel contradict themselves: {what}; `evenkeel stop` takes it off, please report this"
+    )]
+    Contradiction {
+        /// What is wrong with them.
+        what: String,
+    },
     /// A map operation failed.
     #[error("map {map}: {operation} failed: {source}")]
     Map {
@@ -66,6 +101,16 @@ pub enum EngineError {
         /// Slots that are free in all.
         free: u32,
     },
+    /// A directory that is larger than its copies.
+    #[error(
+        "a directory of {found} buckets does not fit, it was loaded with room for {limit}: restart needed"
+    )]
+    DirectoryFull {
+        /// Buckets that are wanted.
+        found: usize,
+        /// How many fit.
+        limit: u32,
+    },
     /// Something that is fixed when the program is loaded.
     #[error("restart needed for {what}")]
     RestartNeeded {
@@ -86,6 +131,17 @@ pub enum EngineError {
         /// Number of keys.
         keys: usize,
     },
+}
+
+impl EngineError {
+    /// Whether maps with more room would do.
+    #[must_use]
+    pub fn is_for_room(&self) -> bool {
+        matches!(
+            self,
+            Self::ArenaFull { .. } | Self::DirectoryFull { .. } | Self::TooMany { .. }
+        )
+    }
 }
 
 fn load_hint() -> &'static str {

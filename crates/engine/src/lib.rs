@@ -8,6 +8,7 @@
 //! - [`directory`]: the service directory's buckets; pure.
 //! - [`dataplane`]: the loaded program and its maps.
 //! - [`decap`]: the backend's side of tunnels: a program and its lists.
+//! - [`pins`]: where maps and links outlive the process.
 //! - [`sweep`]: which `nat` flows are over.
 //! - [`object`]: the compiled programs, embedded.
 //!
@@ -24,6 +25,7 @@ pub mod image;
 pub mod live;
 pub mod maps;
 pub mod object;
+pub mod pins;
 mod settings;
 pub mod sweep;
 

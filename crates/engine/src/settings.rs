@@ -27,6 +27,16 @@ pub fn settings(desired: &Desired, report: bool) -> Settings {
     }
 }
 
+/// Settings under which what ran before runs on: the new ones, with what the old ones had besides.
+#[must_use]
+pub(crate) fn both(old: &Settings, new: &Settings) -> Settings {
+    Settings {
+        features: old.features | new.features,
+        any_port: old.any_port | new.any_port,
+        ..*new
+    }
+}
+
 /// A rate as the pace in the data plane has it: 0 only if it is 0.
 fn per_window(per_second: u32) -> u32 {
     let window = tick().as_nanos() << pace::WINDOW_LOG2;

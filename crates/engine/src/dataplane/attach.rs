@@ -1,11 +1,15 @@
 //! Onto interfaces and off again.
 
+use std::io;
+
 use abi::maps;
-use aya::programs::xdp::XdpLinkId;
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::{XdpLink, XdpLinkId};
 use aya::programs::{Xdp, XdpMode};
 
 use super::{DataPlane, chain, map_error, program};
 use crate::EngineError;
+use crate::pins::Pins;
 
 /// How the program is to be run by an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,31 +52,125 @@ pub struct Attachment {
     pub native_refused: Option<String>,
 }
 
+/// An interface that runs the program.
+#[derive(Debug)]
+pub(super) struct Attached {
+    name: String,
+    index: u32,
+    /// `None`: the link is pinned.
+    link: Option<XdpLinkId>,
+}
+
 impl DataPlane {
-    /// Attaches to an interface and lets packets leave by it. Detached when `self` is dropped.
+    /// Attaches to an interface and lets packets leave by it. Unless this plane's maps are pinned,
+    /// the program is detached when `self` is dropped.
     pub fn attach(
         &mut self,
         name: &str,
         index: u32,
         mode: AttachMode,
     ) -> Result<Attachment, EngineError> {
-        // struct bpf_devmap_val: interface index, and no program for what leaves.
-        self.interfaces
-            .set(&index, &[index, 0])
-            .map_err(map_error(maps::INTERFACES, "write"))?;
+        self.let_leave_by(index)?;
         let program = program(&mut self.ebpf, "evenkeel")?;
         let (link, attachment) = attach(program, name, index, mode)?;
-        self.links.push((name.into(), link));
+        let link = match &self.pins {
+            Some(pins) => {
+                pins.forget_link(index)?;
+                pin(program, link, pins, index)?;
+                None
+            }
+            None => Some(link),
+        };
+        self.note_attached(name, index, link);
         Ok(attachment)
     }
 
-    /// Detaches from every interface.
-    pub fn detach(&mut self) -> Result<(), EngineError> {
-        for (name, link) in std::mem::take(&mut self.links) {
-            detach(program(&mut self.ebpf, "evenkeel")?, name, link)?;
+    /// Takes the program that an earlier process attached to an interface as our own. `false`: it
+    /// has left none there.
+    pub fn take_over(&mut self, name: &str, index: u32) -> Result<bool, EngineError> {
+        let Some(pins) = &self.pins else {
+            return Ok(false);
+        };
+        if pins.open_link(index)?.is_none() {
+            return Ok(false);
         }
-        Ok(())
+        self.note_attached(name, index, None);
+        Ok(true)
     }
+
+    fn note_attached(&mut self, name: &str, index: u32, link: Option<XdpLinkId>) {
+        self.attached.retain(|attached| attached.index != index);
+        self.attached.push(Attached {
+            name: name.into(),
+            index,
+            link,
+        });
+    }
+
+    /// Lets packets be redirected to an interface.
+    pub(super) fn let_leave_by(&self, index: u32) -> Result<(), EngineError> {
+        // struct bpf_devmap_val: interface index, and no program for what leaves.
+        self.interfaces
+            .set(&index, &[index, 0])
+            .map_err(map_error(maps::INTERFACES, "write"))
+    }
+
+    /// Detaches from one interface, which may be gone already.
+    pub fn detach_from(&mut self, index: u32) -> Result<(), EngineError> {
+        let place = self.attached.iter().position(|it| it.index == index);
+        let Some(place) = place else {
+            return Ok(());
+        };
+        let Attached { name, index, link } = self.attached.remove(place);
+        self.interfaces
+            .remove(&index)
+            .map_err(map_error(maps::INTERFACES, "delete"))?;
+        match (link, &self.pins) {
+            (Some(link), _) => detach(program(&mut self.ebpf, "evenkeel")?, name, link),
+            (None, Some(pins)) => pins.forget_link(index),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Detaches from every interface, and lets nothing outlive this process.
+    pub fn detach(&mut self) -> Result<(), EngineError> {
+        let attached: Vec<u32> = self.attached.iter().map(|it| it.index).collect();
+        for index in attached {
+            self.detach_from(index)?;
+        }
+        self.pins.as_ref().map_or(Ok(()), Pins::remove)
+    }
+}
+
+/// Lets a link outlive the process.
+fn pin(program: &mut Xdp, link: XdpLinkId, pins: &Pins, index: u32) -> Result<(), EngineError> {
+    let error =
+        |error: &dyn std::error::Error| pins.error("pin a link in", io::Error::other(chain(error)));
+    let link = program.take_link(link).map_err(|source| error(&source))?;
+    let link = FdLink::try_from(link).map_err(|source| error(&source))?;
+    link.pin(pins.link(index))
+        .map_err(|source| error(&source))?;
+    Ok(())
+}
+
+/// Lets the pinned link of an interface run another program, from one packet to the next.
+pub(super) fn exchange(program: &mut Xdp, pins: &Pins, index: u32) -> Result<(), EngineError> {
+    let error = |error: &dyn std::error::Error| {
+        pins.error(
+            "exchange the program of the link in",
+            io::Error::other(chain(error)),
+        )
+    };
+    let link = PinnedLink::from_pin(pins.link(index)).map_err(|source| error(&source))?;
+    let link = XdpLink::try_from(FdLink::from(link)).map_err(|source| error(&source))?;
+    let link = program
+        .attach_to_link(link)
+        .map_err(|source| error(&source))?;
+    // The pin keeps it.
+    program
+        .take_link(link)
+        .map(drop)
+        .map_err(|source| error(&source))
 }
 
 /// Attaches a program as `mode` says.

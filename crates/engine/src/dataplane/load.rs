@@ -1,6 +1,7 @@
 //! Into the kernel.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use abi::control::{Settings, feature};
 use abi::counters::{BackendCounters, Report};
@@ -44,8 +45,18 @@ impl DataPlane {
         image: &Image,
     ) -> Result<Self, EngineError> {
         let sizes = Sizes::of(image, limits, settings.features);
+        Self::build(object, settings, &sizes, None)
+    }
+
+    /// Loads, with the maps that are pinned in a folder; those that are not there yet are pinned.
+    pub(super) fn build(
+        object: &[u8],
+        settings: Settings,
+        sizes: &Sizes,
+        folder: Option<&Path>,
+    ) -> Result<Self, EngineError> {
         let layout = sizes.layout();
-        let mut ebpf = load_maps(object, &settings, &sizes, &layout)?;
+        let mut ebpf = load_maps(object, &settings, sizes, folder)?;
         for (_, program) in ebpf.programs_mut() {
             let program: &mut Xdp = program.try_into().map_err(load_error)?;
             program.load().map_err(load_error)?;
@@ -67,7 +78,8 @@ impl DataPlane {
             interfaces: map(maps::INTERFACES, 4, 8)?,
             report: map(maps::REPORT, 4, size_of::<Report>())?,
             cpus,
-            links: Vec::new(),
+            attached: Vec::new(),
+            pins: None,
             settings,
             ebpf,
         })
@@ -89,26 +101,28 @@ const V6_NAMES: FamilyNames = FamilyNames {
 };
 
 /// Sizes of the maps that are sized at load.
-struct Sizes {
-    slots: usize,
-    backends: u32,
-    v4: FamilySizes,
-    v6: FamilySizes,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sizes {
+    pub(super) slots: usize,
+    pub(super) backends: u32,
+    pub(super) v4: FamilySizes,
+    pub(super) v6: FamilySizes,
 }
 
 /// Entries of one family's maps.
-struct FamilySizes {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FamilySizes {
     /// log2 of the buckets of one copy.
-    directory_log2: u8,
+    pub(super) directory_log2: u8,
     /// Two for each flow.
-    established: u32,
-    half_open: u32,
-    exceptions: u32,
+    pub(super) established: u32,
+    pub(super) half_open: u32,
+    pub(super) exceptions: u32,
 }
 
 impl Sizes {
     /// More than what is needed, so that a change of configuration finds room.
-    fn of(image: &Image, limits: &Limits, features: u32) -> Self {
+    pub(super) fn of(image: &Image, limits: &Limits, features: u32) -> Self {
         let backends = (image.backends.len() * 2).next_power_of_two();
         let (v4, v6) = (image.directory.log2, image.directory_v6.log2);
         Self {
@@ -123,7 +137,7 @@ impl Sizes {
 
 impl Sizes {
     /// Both copies of the directories, and the rest.
-    fn layout(&self) -> Layout {
+    pub(super) fn layout(&self) -> Layout {
         let buckets = |sizes: &FamilySizes| 2 << sizes.directory_log2;
         let (v4, v6) = (buckets(&self.v4), buckets(&self.v6));
         Layout::new(v4, v6, self.backends.into(), self.slots as u64)
@@ -154,13 +168,34 @@ impl FamilySizes {
 /// Bits of families.
 const FAMILIES: u32 = feature::IPV4 | feature::IPV6 | feature::ECHO;
 
+/// The maps whose content outlives a program. The others are filled anew with each, or hold nothing
+/// from one packet to the next.
+pub(super) const LASTING: [&str; 15] = [
+    maps::LEAD,
+    maps::PREFIXES_V4,
+    maps::PREFIXES_V6,
+    maps::QUIC_SERVERS,
+    maps::ESTABLISHED_V4,
+    maps::ESTABLISHED_V6,
+    maps::HALF_OPEN_V4,
+    maps::HALF_OPEN_V6,
+    maps::EXCEPTIONS_V4,
+    maps::EXCEPTIONS_V6,
+    maps::FRAGMENTS_V4,
+    maps::FRAGMENTS_V6,
+    maps::PACES,
+    maps::BACKEND_COUNTERS,
+    maps::REASON_COUNTERS,
+];
+
 fn load_maps(
     object: &[u8],
     settings: &Settings,
     sizes: &Sizes,
-    layout: &Layout,
+    folder: Option<&Path>,
 ) -> Result<Ebpf, EngineError> {
-    let object = object::sized(object, layout)?;
+    let layout = sizes.layout();
+    let object = object::sized(object, &layout)?;
     let mut loader = EbpfLoader::new();
     loader
         .override_global(maps::SETTINGS, settings.as_bytes(), true)
@@ -171,6 +206,11 @@ fn load_maps(
             .map_max_entries(names.established, sizes.established)
             .map_max_entries(names.half_open, sizes.half_open)
             .map_max_entries(names.exceptions, sizes.exceptions);
+    }
+    if let Some(folder) = folder {
+        for name in LASTING {
+            loader.map_pin_path(name, folder.join(name));
+        }
     }
     loader.load(&object).map_err(load_error)
 }

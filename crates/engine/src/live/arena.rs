@@ -50,6 +50,40 @@ impl Arena {
         Ok(Region { first, log2 })
     }
 
+    /// Takes this very region; `false` if a part of it is taken.
+    pub(crate) fn claim(&mut self, region: Region) -> bool {
+        let end = region.first + region.slots();
+        let stretch = self.free.range(..=region.first).next_back();
+        let Some((&first, &length)) = stretch else {
+            return false;
+        };
+        if first + length < end {
+            return false;
+        }
+        self.free.remove(&first);
+        if first < region.first {
+            self.free.insert(first, region.first - first);
+        }
+        if end < first + length {
+            self.free.insert(end, first + length - end);
+        }
+        true
+    }
+
+    /// There are more slots, behind those there were.
+    pub(crate) fn grow(&mut self, before: u32, slots: u32) {
+        let mut first = before;
+        let last = self.free.last_key_value();
+        if let Some((&start, &length)) = last
+            && start + length == before
+        {
+            first = start;
+        }
+        if slots > before {
+            self.free.insert(first, slots - first);
+        }
+    }
+
     /// Takes a region back.
     pub(crate) fn give(&mut self, region: Region) {
         let (mut first, mut length) = (region.first, region.slots());
@@ -82,6 +116,30 @@ mod tests {
             }
             assert_eq!(arena.take(6), Ok(Region { first: 0, log2: 6 }));
         }
+    }
+
+    #[test]
+    fn a_region_that_is_claimed_is_nobody_elses() {
+        let region = |first, log2| Region { first, log2 };
+        let mut arena = Arena::new(64);
+        assert!(arena.claim(region(16, 3)) && arena.claim(region(0, 4)));
+        for taken in [region(16, 3), region(8, 4), region(20, 2), region(60, 3)] {
+            assert!(!arena.claim(taken), "{taken:?}");
+        }
+        arena.give(region(0, 4));
+        arena.give(region(16, 3));
+        assert_eq!(arena.take(6), Ok(region(0, 6)));
+    }
+
+    #[test]
+    fn room_that_comes_later_joins_what_is_free() {
+        let mut arena = Arena::new(16);
+        assert_eq!(arena.take(3), Ok(Region { first: 0, log2: 3 }));
+        arena.grow(16, 40);
+        assert_eq!(arena.take(5), Ok(Region { first: 8, log2: 5 }));
+        assert_eq!(arena.take(0), Err(0));
+        arena.grow(40, 41);
+        assert_eq!(arena.take(0), Ok(Region { first: 40, log2: 0 }));
     }
 
     #[test]

@@ -17,6 +17,19 @@ impl Indices {
         }
     }
 
+    /// Those from `next` on.
+    pub(crate) fn from(limit: u32, next: u32) -> Self {
+        Self {
+            next,
+            ..Self::new(limit)
+        }
+    }
+
+    /// There is room for more.
+    pub(crate) fn raise(&mut self, limit: u32) {
+        self.limit = self.limit.max(limit);
+    }
+
     /// A number that nobody has, or the limit if all are taken.
     pub(crate) fn take(&mut self) -> Result<u32, u32> {
         // Fresh ones first: the longer a number rests the better.

@@ -6,11 +6,13 @@
 //! - `plan`, `slots`: what a changed configuration means; nothing is written yet.
 //! - `write`: in which order it is written, and taken back if that fails.
 //! - `sweep`: what time alone changes.
+//! - `adopt`: all of it, found again in the maps.
 //!
 //! **A backend is its service, address and port.** Its index stays as long as it lives, and is used
 //! again only when no slot and no flow leads to it any more. One that comes back from the dead gets
 //! another index: its flows of before are gone.
 
+mod adopt;
 mod arena;
 pub(crate) mod entry;
 mod indices;
@@ -44,7 +46,7 @@ use crate::desired::{Desired, ForwardingMode, ServiceId};
 use crate::directory::Directory;
 use crate::image::Image;
 use crate::maps::{Maps, Room};
-use crate::settings::{names, settings};
+use crate::settings::{both, names, settings};
 use arena::{Arena, Region};
 use indices::Indices;
 use plan::{Planner, Writes};
@@ -72,6 +74,8 @@ pub struct Live {
     /// Indices of backends that are free as soon as their entries are cleared.
     left_backends: Vec<u32>,
     clock: Clock,
+    /// Whether the directories hold what `keys` says.
+    is_led: bool,
     /// How often was swept.
     sweeps: u64,
     /// Refusals that were counted so far, and the ticks when that was seen to rise.
@@ -165,6 +169,7 @@ impl Live {
             backend_indices: Indices::new(room.backends),
             left_backends: Vec::new(),
             clock: Clock { ticks: 0, tick },
+            is_led: false,
             sweeps: 0,
             refusals: (0, 0),
             numbers: Numbers::default(),
@@ -249,6 +254,7 @@ impl Live {
             writes: Writes::default(),
             left_regions: Vec::new(),
             died: BTreeSet::new(),
+            service: 0,
             applied: Applied::default(),
         };
         let mut services = BTreeMap::new();
@@ -267,7 +273,7 @@ impl Live {
             }
         }
         let keys = Keys::of(services.values().map(Arc::as_ref));
-        let changed = keys.directory != self.keys.directory || self.desired.services.is_empty();
+        let changed = keys.directory != self.keys.directory || !self.is_led;
         let mut plan = Plan {
             services,
             removed,
@@ -302,35 +308,47 @@ impl Live {
             self.room.buckets_v4
         };
         if found > limit as usize {
-            return Err(EngineError::RestartNeeded {
-                what: format!(
-                    "a directory of {found} buckets: it was loaded with room for {limit}"
-                ),
-            });
+            return Err(EngineError::DirectoryFull { found, limit });
         }
         Ok(directory)
     }
 
+    /// What the program has to be loaded with before `desired` can be applied, unless it is already.
+    ///
+    /// # Errors
+    /// What no exchange of the program can change: the seed.
+    pub fn other_settings(&self, desired: &Desired) -> Result<Option<Settings>, EngineError> {
+        let wanted = settings(desired, self.settings.report != 0);
+        if wanted.flow_seed != self.settings.flow_seed {
+            return Err(EngineError::RestartNeeded {
+                what: "another seed: every flow would move".into(),
+            });
+        }
+        let both = both(&self.settings, &wanted);
+        Ok((both != self.settings).then_some(both))
+    }
+
+    /// The program was loaded anew, with these settings and at least the room there was.
+    pub fn rebase(&mut self, settings: Settings, room: Room) {
+        self.arena.grow(self.room.slots, room.slots);
+        self.service_indices.raise(room.services);
+        self.backend_indices.raise(room.backends);
+        self.settings = settings;
+        self.room = room;
+    }
+
     /// What the program was loaded with cannot change under it.
     fn check_settings(&self, desired: &Desired) -> Result<(), EngineError> {
-        let wanted = settings(desired, self.settings.report != 0);
+        let Some(wanted) = self.other_settings(desired)? else {
+            return Ok(());
+        };
         let missing = wanted.features & !self.settings.features;
         let what = if missing != 0 {
             format!("{}, which nothing used when it was started", names(missing))
         } else if wanted.any_port > self.settings.any_port {
             "a service of every port, which there was none of when it was started".into()
-        } else if !self.desired.services.is_empty() && self.desired.limits != desired.limits {
-            "other table sizes and rates".into()
         } else {
-            let same = Settings {
-                features: wanted.features,
-                any_port: wanted.any_port,
-                ..self.settings
-            };
-            if same == wanted {
-                return Ok(());
-            }
-            "another seed, port range or outer TTL".into()
+            "another port range, outer TTL or rate".into()
         };
         Err(EngineError::RestartNeeded { what })
     }
@@ -343,6 +361,7 @@ impl Live {
         self.services = plan.services;
         self.removed.extend(plan.removed);
         self.keys = plan.keys;
+        self.is_led = true;
         self.arena = plan.arena;
         self.service_indices = plan.service_indices;
         self.backend_indices = plan.backend_indices;

@@ -68,6 +68,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) left_regions: Vec<Region>,
     /// Indices of backends that are dead from now on.
     pub(crate) died: BTreeSet<u32>,
+    /// Index of the service that is being looked at.
+    pub(crate) service: u32,
     pub(crate) applied: Applied,
 }
 
@@ -112,11 +114,16 @@ impl Planner<'_> {
         let mut living = roster.members.iter().filter(|member| member.lives());
         living.any(|member| {
             let hop = (self.next_hop)(service, &member.desired);
-            entry::backend(self.desired, service, &member.desired, hop) != member.entry
+            let entry = entry::backend(self.desired, service, &member.desired, hop);
+            backend::Backend {
+                service: roster.index,
+                ..entry
+            } != member.entry
         })
     }
 
     fn update(&mut self, roster: &mut Roster, desired: &Service) -> Result<(), EngineError> {
+        self.service = roster.index;
         let before = std::mem::take(&mut roster.members);
         roster.members = self.members(&before, desired)?;
         let changes = self.slots(roster, desired)?;
@@ -196,7 +203,8 @@ impl Planner<'_> {
         standing: Standing,
     ) -> Member {
         let hop = (self.next_hop)(service, backend);
-        let entry = entry::backend(self.desired, service, backend, hop);
+        let mut entry = entry::backend(self.desired, service, backend, hop);
+        entry.service = self.service;
         if entry != member.entry {
             self.writes
                 .backends

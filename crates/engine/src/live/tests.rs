@@ -2,7 +2,9 @@
 //!
 //! - `rule`: what becomes of slots, entries and indices.
 //! - `failure`: what is left of a change or a sweep that fails half-way.
+//! - `adopt`: what a process finds that an earlier one left, also in the middle of a change.
 
+mod adopt;
 mod failure;
 mod memory;
 mod rule;
@@ -218,7 +220,7 @@ fn after_an_error_everything_is_as_it_was() {
     let error = scene.try_apply(&other_seed).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "restart needed for another seed, port range or outer TTL"
+        "restart needed for another seed: every flow would move"
     );
 }
 

@@ -3,20 +3,24 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use abi::exception::Exception;
 use abi::family::Family;
 use abi::flow::FlowKeyV4;
+use abi::prefix::PrefixKey as _;
 use abi::quic::ServerKey;
 use abi::service::Service;
 use abi::slot::Slot;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::EngineError;
-use crate::desired::Desired;
+use crate::dataplane::Found;
+use crate::desired::{Desired, Prefix};
 use crate::directory::Directory;
 use crate::image::Image;
+use crate::live::PrefixKey;
 use crate::maps::{FlowTable, Maps, Room};
 
 /// Maps whose flows are IPv4.
@@ -33,6 +37,8 @@ pub(super) struct Memory {
     /// And from which one on all do.
     failing_from: u64,
     calls: Cell<u64>,
+    /// How many slots are written before the process dies.
+    slots_left: u64,
 }
 
 impl Memory {
@@ -47,6 +53,45 @@ impl Memory {
             failing: 0..0,
             failing_from: u64::MAX,
             calls: Cell::new(0),
+            slots_left: u64::MAX,
+        }
+    }
+
+    /// The process dies: no call succeeds from this one on, or no slot is written after so many.
+    pub(super) fn die(&mut self, call: u64, slots: u64) {
+        self.fail(0..0);
+        self.failing_from = call;
+        self.slots_left = slots;
+    }
+
+    /// The next process works with the same maps.
+    pub(super) fn revive(&mut self) {
+        self.die(u64::MAX, u64::MAX);
+    }
+
+    pub(super) fn found(&self) -> Found {
+        let prefixes = self.image.prefixes.iter();
+        let servers = self.image.quic_servers.iter();
+        Found {
+            services: self.image.services.clone(),
+            backends: self.image.backends.clone(),
+            prefixes: prefixes
+                .map(|(key, service)| {
+                    let (address, bits, port, protocol) = key.parts();
+                    let address = IpAddr::from(address.get().to_be_bytes());
+                    let prefix = Prefix::around(address, bits as u8).unwrap();
+                    let port = port.get();
+                    let key = PrefixKey {
+                        prefix,
+                        port,
+                        protocol,
+                    };
+                    (key, *service)
+                })
+                .collect(),
+            quic_servers: servers
+                .map(|(key, backend)| ((key.service, key.id), *backend))
+                .collect(),
         }
     }
 
@@ -101,7 +146,13 @@ impl Maps for Memory {
     }
 
     fn write_slots(&mut self, first: u32, slots: &[Slot]) {
-        self.image.write_slots(first, slots);
+        let left = usize::try_from(self.slots_left).unwrap_or(usize::MAX);
+        let written = slots.len().min(left);
+        self.slots_left -= written as u64;
+        if written < slots.len() {
+            self.failing_from = 0;
+        }
+        self.image.write_slots(first, &slots[..written]);
     }
 
     fn write_service(&mut self, index: u32, service: &Service) -> Result<(), EngineError> {
