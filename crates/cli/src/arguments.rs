@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Have a running instance read its config file again; all of it is applied, or nothing
     Reload(Reload),
+    /// End a running instance and its balancing; also what one has left that was killed
+    Stop(Stop),
     /// Show services, backends, counters and reasons of a running instance
     Status(Status),
     /// Say what would be done with a packet, and why
@@ -71,6 +73,9 @@ pub(crate) struct Run {
     /// Name of this instance; default: that of the network namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
+    /// When this process ends, packets are balanced on; the next `run` goes on with that
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -102,6 +107,16 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
+    /// Name of the instance; default: that of the network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// End the process only: packets are balanced on, and the next `run` goes on with that
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// Name of the instance; default: that of the network namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(run),
         Command::Check(check) => commands::check::check(&check),
         Command::Reload(reload) => commands::reload::reload(&reload),
+        Command::Stop(stop) => commands::stop::stop(stop),
         Command::Status(status) => commands::status::status(&status),
         Command::Explain(explain) => commands::replay::explain(explain),
         Command::Replay(replay) => commands::replay::replay(replay),

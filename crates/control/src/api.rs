@@ -7,22 +7,25 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::event::Events;
 use crate::instance::{
-    Instance, MAX_NAME, ReloadError, ReloadRequest, SOCKET_DIRECTORY, decap_socket_path, is_valid,
-    lock, running, socket_path,
+    Instance, MAX_NAME, ReloadError, Request, SOCKET_DIRECTORY, decap_socket_path, is_valid, lock,
+    running, socket_path,
 };
 use crate::status::{Reloaded, Status};
 
@@ -184,23 +187,27 @@ fn valid_path(role: Role, name: &str) -> Result<PathBuf, ApiError> {
     }
 }
 
+/// What requests are answered with.
+#[derive(Clone)]
+pub(crate) struct Served {
+    /// What is running.
+    pub(crate) instance: Arc<Mutex<Instance>>,
+    /// What is to be done.
+    pub(crate) requests: mpsc::Sender<Request>,
+    /// What happens.
+    pub(crate) events: Events,
+}
+
 /// Answers requests until the socket fails.
 ///
 /// # Errors
 /// The socket failed.
-pub(crate) async fn serve(
-    listener: Listener,
-    instance: Arc<Mutex<Instance>>,
-    reload: mpsc::Sender<ReloadRequest>,
-) -> Result<(), ApiError> {
+pub(crate) async fn serve(listener: Listener, served: Served) -> Result<(), ApiError> {
     let router = Router::new()
         .route("/v1/status", get(status))
-        .with_state(instance)
-        .merge(
-            Router::new()
-                .route("/v1/reload", post(self::reload))
-                .with_state(reload),
-        );
+        .route("/v1/reload", post(reload))
+        .route("/v1/stop", post(stop))
+        .with_state(served);
     serve_routes(listener, router).await
 }
 
@@ -228,17 +235,32 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-async fn status(State(instance): State<Arc<Mutex<Instance>>>) -> Response {
-    match lock(&instance).status() {
+async fn status(State(served): State<Served>) -> Response {
+    match lock(&served.instance).status() {
         Ok(status) => Json(status).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
-async fn reload(State(reload): State<mpsc::Sender<ReloadRequest>>) -> Response {
+/// How to end.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stop {
+    keep: bool,
+}
+
+async fn stop(State(served): State<Served>, Json(Stop { keep }): Json<Stop>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    // The instance may be stopping already.
+    let _ = served.requests.send(Request::Stop { keep, answer }).await;
+    let _ = answered.await;
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn reload(State(served): State<Served>) -> Response {
     let (request, answer) = oneshot::channel();
     // The instance may be stopping; then nobody will answer.
-    let _ = reload.send(request).await;
+    let _ = served.requests.send(Request::Reload(request)).await;
     match answer.await {
         Ok(Ok(reloaded)) => Json(reloaded).into_response(),
         Ok(Err(problem)) => {
@@ -253,6 +275,33 @@ async fn reload(State(reload): State<mpsc::Sender<ReloadRequest>>) -> Response {
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response(),
     }
 }
+
+/// Has a running instance's process end, and waits until it has. With `keep`, packets are balanced on.
+///
+/// # Errors
+/// It is not running, or goes on.
+pub async fn request_stop(name: &str, keep: bool) -> Result<(), ApiError> {
+    let body = serde_json::to_vec(&Stop { keep }).unwrap_or_default();
+    match send(Role::Balancer, name, Method::POST, "/v1/stop", body).await {
+        // It may be gone before its answer is.
+        Ok(_) | Err(ApiError::Answer { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    for _ in 0..STOP_PATIENCE.as_millis() / STOP_POLL.as_millis() {
+        if !socket_path(name).exists() {
+            return Ok(());
+        }
+        tokio::time::sleep(STOP_POLL).await;
+    }
+    Err(ApiError::Answer {
+        name: name.into(),
+        problem: format!("it still runs after {} s", STOP_PATIENCE.as_secs()),
+    })
+}
+
+/// How long a process may take to end.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+const STOP_POLL: Duration = Duration::from_millis(20);
 
 /// Asks a running instance for its status.
 ///
@@ -276,14 +325,21 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     method: Method,
     uri: &str,
 ) -> Result<T, ApiError> {
-    let body = fetch(role, name, method, uri).await?;
+    let body = send(role, name, method, uri, Vec::new()).await?;
     serde_json::from_slice(&body).map_err(|error| ApiError::Answer {
         name: name.into(),
         problem: error.to_string(),
     })
 }
 
-async fn fetch(role: Role, name: &str, method: Method, uri: &str) -> Result<Bytes, ApiError> {
+/// Sends a request with a JSON body, or, if that is empty, without one.
+async fn send(
+    role: Role,
+    name: &str,
+    method: Method,
+    uri: &str,
+    body: Vec<u8>,
+) -> Result<Bytes, ApiError> {
     let path = valid_path(role, name)?;
     let stream = UnixStream::connect(&path)
         .await
@@ -307,7 +363,8 @@ async fn fetch(role: Role, name: &str, method: Method, uri: &str) -> Result<Byte
         .method(method)
         .uri(uri)
         .header(hyper::header::HOST, "evenkeel")
-        .body(Empty::<Bytes>::new())
+        .header(hyper::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
         .map_err(|error| answer(error.to_string()))?;
     let response = sender
         .send_request(request)

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod config;
 pub mod decap;
+pub mod event;
 pub mod instance;
 pub mod nexthop;
 pub mod replay;

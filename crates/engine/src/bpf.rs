@@ -233,6 +233,11 @@ impl RawMap {
         }
     }
 
+    /// What the kernel says about it.
+    pub(crate) fn info(&self) -> io::Result<MapInfo> {
+        info(&self.fd)
+    }
+
     fn element(&self, key: &[u8], value: *mut u8) -> ElementAttributes {
         assert_eq!(key.len(), self.key_size, "key size of the map");
         ElementAttributes {
@@ -283,6 +288,24 @@ impl RawMap {
         assert_eq!(size_of::<V>(), self.value_size, "value size of the map");
         let mut attributes = self.element(key.as_bytes(), value.as_bytes().as_ptr().cast_mut());
         bpf(MAP_UPDATE_ELEM, &mut attributes)
+    }
+
+    /// Writes the value of `key` unless it has one; says whether it did.
+    pub(crate) fn insert<K, V>(&self, key: &K, value: &V) -> io::Result<bool>
+    where
+        K: IntoBytes + Immutable,
+        V: IntoBytes + Immutable,
+    {
+        /// `BPF_NOEXIST`.
+        const ONLY_NEW: u64 = 1;
+        assert_eq!(size_of::<V>(), self.value_size, "value size of the map");
+        let mut attributes = self.element(key.as_bytes(), value.as_bytes().as_ptr().cast_mut());
+        attributes.flags = ONLY_NEW;
+        match bpf(MAP_UPDATE_ELEM, &mut attributes) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes the same value for every CPU into an entry of a per-CPU array.

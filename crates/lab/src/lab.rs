@@ -1,6 +1,7 @@
 //! A lab that is up: its hosts, and taking it down.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -203,5 +204,18 @@ pub(crate) fn remove(namespaces: &[String]) -> Result<()> {
     for step in plan::down(namespaces) {
         outcome = outcome.and(step.run());
     }
+    for name in namespaces {
+        // What an instance of that namespace's name has left there that was killed. There may be
+        // nothing, or no BPF file system.
+        let _ = std::fs::remove_dir_all(Path::new(PINS).join(name));
+        for file in ["sock", "lock", "state"] {
+            let _ = std::fs::remove_file(format!("{RUN}/{name}.{file}"));
+        }
+    }
     outcome
 }
+
+/// Where load balancers pin what outlives them, by the name of their network namespace.
+const PINS: &str = "/sys/fs/bpf/evenkeel";
+/// And where their other files are.
+const RUN: &str = "/run/evenkeel";

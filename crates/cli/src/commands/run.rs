@@ -29,6 +29,7 @@ pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
         desired: checked.desired,
         mode: arguments.xdp.into(),
         name: arguments.instance.unwrap_or_else(default_name),
+        keep: arguments.keep,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

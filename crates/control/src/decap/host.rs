@@ -2,20 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use engine::decap::Lists;
 use engine::desired::Prefix;
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use rtnetlink::MulticastGroup;
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
 
-/// Addresses are read anew this often, for changes that no notification tells of.
-const REFRESH: Duration = Duration::from_secs(30);
+/// Whose notifications tell that they may have changed.
+pub(super) const GROUPS: [MulticastGroup; 2] =
+    [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
 
 /// By the name of their interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,43 +119,6 @@ pub fn prefix(text: &str) -> Result<Prefix, String> {
         return Err(format!("expected a prefix's first address, {prefix}"));
     }
     Ok(prefix)
-}
-
-/// Tells when addresses may have changed.
-pub(super) struct Changes {
-    events: BoxStream<'static, ()>,
-    refresh: tokio::time::Interval,
-    connection: JoinHandle<()>,
-}
-
-impl Changes {
-    /// Starts watching, in the network namespace of the calling thread.
-    pub(super) fn start() -> std::io::Result<Self> {
-        const GROUPS: [MulticastGroup; 2] =
-            [MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
-        let (connection, _, events) = rtnetlink::new_multicast_connection(&GROUPS)?;
-        let mut refresh = interval(REFRESH);
-        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self {
-            events: events.map(|_| ()).boxed(),
-            refresh,
-            connection: tokio::spawn(connection),
-        })
-    }
-
-    /// Waits for a notification, or until it is time to look anyway.
-    pub(super) async fn next(&mut self) {
-        tokio::select! {
-            Some(()) = self.events.next() => {}
-            _ = self.refresh.tick() => {}
-        }
-    }
-}
-
-impl Drop for Changes {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
 }
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ use tracing::{info, warn};
 
 use crate::api::{self, ApiError, Role};
 use crate::instance::{RunError, check, describe_interface};
-use crate::nexthop::{InterfaceError, interface};
+use crate::nexthop::{Changes, InterfaceError, interface};
 use crate::status::InterfaceStatus;
 
 pub use host::prefix;
-use host::{Changes, HostAddresses};
+use host::{GROUPS, HostAddresses};
 pub use status::{DecapStatus, fetch_status};
 
 /// What to run.
@@ -92,7 +92,7 @@ pub async fn run(run: DecapRun, out: &mut impl Write) -> Result<DecapStatus, Dec
     let mut terminate = signal(SignalKind::terminate())?;
     let listener = api::listen(Role::Decap, &run.name)?;
     // Before the first look at the addresses, so that no change is missed.
-    let mut changes = Changes::start()?;
+    let mut changes = Changes::start(&GROUPS)?;
     let running = start(run).await?;
     running.describe(out)?;
     let running = Arc::new(Mutex::new(running));

@@ -1,16 +1,23 @@
 //! A running instance: data plane, next hops, sweeping, status.
 //!
-//! - `name`: which instance this is, and where its socket lies.
+//! - `name`, `lock`: which instance this is, where its socket lies, and that it has one process.
 //! - `start`: everything up to the moment packets flow.
-//! - `reload`: the configuration read again while they do.
+//! - `request`: what the API asks of the process.
+//! - `reload`: the configuration read again while packets flow.
+//! - `interfaces`: where packets come in by, as interfaces come and go.
 //! - `state`: what is running.
 //! - `report`: its status.
+//! - `stop`: the end of it, whether or not a process works on it.
 
+mod interfaces;
+mod lock;
 mod name;
 mod reload;
 mod report;
+mod request;
 mod start;
 mod state;
+mod stop;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -20,22 +27,28 @@ use std::time::Duration;
 use engine::EngineError;
 use engine::dataplane::AttachMode;
 use engine::desired::Desired;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::api::{self, ApiError, Role};
+use crate::api::{self, ApiError, Role, Served};
 use crate::config::Origin;
-use crate::nexthop::{InterfaceError, NextHopError, NextHops, Resolution, Target, targets};
+use crate::event::{Events, What};
+use crate::nexthop::{
+    Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
+    interfaces, targets,
+};
+use lock::InstanceLock;
 
 pub(crate) use name::{MAX_NAME, is_valid};
 pub use name::{SOCKET_DIRECTORY, decap_socket_path, default_name, running, socket_path};
 pub use reload::ReloadError;
-pub(crate) use reload::ReloadRequest;
+pub(crate) use request::Request;
 pub(crate) use start::{check, describe_interface};
 pub use state::Instance;
+pub use stop::{StopError, Stopped, stop};
 
 /// Time between two sweeps of the flow tables.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -51,6 +64,8 @@ pub struct RunOptions {
     pub mode: AttachMode,
     /// Name of the instance.
     pub name: String,
+    /// Packets are balanced on when the process ends.
+    pub keep: bool,
 }
 
 /// Why an instance does not run (any more).
@@ -99,57 +114,102 @@ pub enum RunError {
     Io(#[from] std::io::Error),
 }
 
-/// Runs until SIGINT or SIGTERM; then detaches and leaves nothing behind. SIGHUP has the
-/// configuration read again. What was done is written to `out`; its last line before packets flow
-/// starts with `ready`.
+/// Runs until SIGINT, SIGTERM or a request to stop; then detaches and leaves nothing behind, unless
+/// packets are to be balanced on. SIGHUP has the configuration read again. What was done is written to
+/// `out`; its last line before packets flow starts with `ready`.
 ///
 /// # Errors
-/// See [`RunError`]. After an error, too, nothing is left behind.
+/// See [`RunError`]. After an error, too, nothing is left behind, but what an earlier process left.
 pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunError> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut signals = Signals::new()?;
+    let _lock = InstanceLock::take(&options.name)?;
     let listener = api::listen(Role::Balancer, &options.name)?;
+    let events = Events::default();
     let origin = options.origin.clone();
     let targets = targets(options.desired.backends());
-    let (instance, next_hops) = start::start(options).await?;
+    let mut keep = options.keep;
+    // Before the first look at the interfaces, so that no change is missed.
+    let mut links = KernelChanges::start(&interfaces::GROUPS)?;
+    let (instance, next_hops) = start::start(options, events.clone()).await?;
     start::describe(&instance, out)?;
+    let (requests, mut asked) = mpsc::channel(16);
     let mut running = Running {
         instance: Arc::new(Mutex::new(instance)),
         next_hops,
         targets,
         origin,
+        events: events.clone(),
     };
-    let (reload, mut reloads) = mpsc::channel(1);
-    let server = api::serve(listener, Arc::clone(&running.instance), reload);
+    let served = Served {
+        instance: Arc::clone(&running.instance),
+        requests,
+        events: events.clone(),
+    };
     // A task of its own, so that it answers while a reload waits for neighbours.
     let mut tasks = JoinSet::new();
-    tasks.spawn(server);
+    tasks.spawn(api::serve(listener, served));
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let result = loop {
         tokio::select! {
-            _ = interrupt.recv() => break Ok(()),
-            _ = terminate.recv() => break Ok(()),
-            // Without a file to read again it means what it does to any foreground process.
-            _ = hangup.recv() => match running.origin {
-                Some(_) => running.reload(None).await,
-                None => break Ok(()),
+            signal = signals.next() => match signal {
+                // Without a file to read again it means what it does to any foreground process.
+                Signal::Hangup if running.origin.is_some() => running.reload(None).await,
+                Signal::Hangup | Signal::End => break Ok(()),
             },
-            Some(asked_by) = reloads.recv() => running.reload(Some(asked_by)).await,
+            Some(request) = asked.recv() => match request {
+                Request::Stop { keep: kept, answer } => {
+                    keep = kept;
+                    // Whoever asked may have gone.
+                    let _ = answer.send(());
+                    break Ok(());
+                }
+                Request::Reload(answer) => running.reload(Some(answer)).await,
+            },
             Some(ended) = tasks.join_next() => break match ended {
                 Ok(result) => result.map_err(RunError::from),
                 Err(panic) => Err(std::io::Error::other(panic).into()),
             },
             _ = sweep.tick() => running.sweep(),
             changed = running.changes() => running.follow(changed),
+            () = links.next() => running.follow_interfaces().await,
         }
     };
-    info!("stopping");
+    running.end(keep, out)?;
     tasks.shutdown().await;
-    lock(&running.instance).stop()?;
-    writeln!(out, "stopped: detached from every interface")?;
     result
+}
+
+/// What the process is told by signals.
+enum Signal {
+    /// SIGHUP.
+    Hangup,
+    /// SIGINT or SIGTERM.
+    End,
+}
+
+struct Signals {
+    interrupt: UnixSignal,
+    terminate: UnixSignal,
+    hangup: UnixSignal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::End,
+            _ = self.terminate.recv() => Signal::End,
+            _ = self.hangup.recv() => Signal::Hangup,
+        }
+    }
 }
 
 /// A running instance and what it follows.
@@ -159,6 +219,7 @@ struct Running {
     /// What `next_hops` follows.
     targets: Vec<Target>,
     origin: Option<Origin>,
+    events: Events,
 }
 
 type Changes = Vec<(IpAddr, Resolution)>;
@@ -190,6 +251,36 @@ impl Running {
                 "next hops have changed, packets still go where they went: {error}; trying again"
             );
         }
+    }
+
+    /// Takes over what has become of the interfaces.
+    async fn follow_interfaces(&mut self) {
+        let followed = match interfaces().await {
+            Ok(present) => lock(&self.instance)
+                .follow_interfaces(&present)
+                .map_err(RunError::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = followed {
+            warn!("interfaces could not be followed: {error}; trying again");
+        }
+    }
+
+    /// Lets packets be balanced on, or takes everything off.
+    fn end(&self, keep: bool, out: &mut impl Write) -> Result<(), RunError> {
+        let mut instance = lock(&self.instance);
+        let keep = keep && instance.plane.can_be_replaced();
+        self.events.tell(What::Stopping { keep });
+        if keep {
+            writeln!(
+                out,
+                "ended: packets are balanced on; `evenkeel run` goes on with that, `evenkeel stop` ends it"
+            )?;
+            return Ok(());
+        }
+        instance.stop()?;
+        writeln!(out, "stopped: detached from every interface")?;
+        Ok(())
     }
 
     /// Sweeps, and no longer follows those who have left meanwhile. What fails is tried again the

@@ -1,24 +1,21 @@
 //! The configuration, read again while packets flow: all of it is applied, or nothing.
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Instant as Clock;
 
 use engine::EngineError;
-use engine::desired::{Desired, NatSettings};
+use engine::desired::Desired;
 use engine::live::Applied;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::start::NEIGHBOUR_PATIENCE;
 use super::{Running, lock};
 use crate::config::{Checked, ConfigError, Host};
+use crate::event::What;
 use crate::nexthop::{Target, targets};
 use crate::status::Reloaded;
-
-/// Somebody wants the configuration read again, and to be told how it went.
-pub(crate) type ReloadRequest = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
 /// Why the configuration stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -57,16 +54,26 @@ impl From<EngineError> for ReloadError {
 
 impl Running {
     /// Reads the configuration again and applies it.
-    pub(super) async fn reload(&mut self, asked_by: Option<ReloadRequest>) {
+    pub(super) async fn reload(
+        &mut self,
+        asked_by: Option<oneshot::Sender<Result<Reloaded, ReloadError>>>,
+    ) {
+        let started = Clock::now();
         let result = self.try_reload().await;
         match &result {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
                     warn!("{warning}");
                 }
-                info!("{reloaded}");
+                self.events.tell(What::Applied {
+                    summary: reloaded.to_string(),
+                    slots_changed: reloaded.slots_changed,
+                    milliseconds: started.elapsed().as_millis() as u64,
+                });
             }
-            Err(problem) => error!("the configuration was not reloaded\n{problem}"),
+            Err(problem) => self.events.tell(What::Refused {
+                problem: problem.to_string(),
+            }),
         }
         if let Some(asked_by) = asked_by {
             // Whoever asked may have gone; it is in the log all the same.
@@ -94,7 +101,9 @@ impl Running {
             .await;
         let applied = lock(&self.instance).apply(&desired, resolutions);
         self.retarget();
-        Ok(reloaded(&desired, applied?, warnings))
+        let reloaded = reloaded(&desired, applied?, warnings);
+        self.follow_interfaces().await;
+        Ok(reloaded)
     }
 }
 
@@ -122,42 +131,14 @@ fn union(mut new: Vec<Target>, old: &[Target]) -> Vec<Target> {
     new
 }
 
-/// What differs that is fixed when the program is loaded and attached, each in a line.
+/// What differs that is fixed as long as packets flow, each in a line.
 fn needs_restart(old: &Desired, new: &Desired) -> Vec<String> {
     let mut fixed = Vec::new();
-    let mut compare = |what: &str, old: &dyn Display, new: &dyn Display| {
-        let (old, new) = (old.to_string(), new.to_string());
-        if old != new {
-            fixed.push(format!("{what}: {old} is running, {new} is in the file"));
-        }
-    };
-    compare(
-        "interfaces",
-        &old.interfaces.join(", "),
-        &new.interfaces.join(", "),
-    );
-    compare("seed", &old.seed, &new.seed);
-    let ports = |nat: &NatSettings| format!("{}-{}", nat.first_port, nat.last_port);
-    compare("[nat] ports", &ports(&old.nat), &ports(&new.nat));
-    compare("[tunnel] ttl", &old.tunnel.ttl, &new.tunnel.ttl);
-    compare("[tunnel] entropy", &old.tunnel.entropy, &new.tunnel.entropy);
-    let (old, new) = (&old.limits, &new.limits);
-    for (field, old, new) in [
-        ("flows", old.flows, new.flows),
-        ("half_open_flows", old.half_open_flows, new.half_open_flows),
-        ("exceptions", old.exceptions, new.exceptions),
-        (
-            "exceptions_per_second",
-            old.exceptions_per_second,
-            new.exceptions_per_second,
-        ),
-        (
-            "icmp_errors_per_second",
-            old.icmp_errors_per_second,
-            new.icmp_errors_per_second,
-        ),
-    ] {
-        compare(&format!("[limits] {field}"), &old, &new);
+    if old.seed != new.seed {
+        fixed.push(format!(
+            "seed: {} is running, {} is in the file; with another seed every flow moves",
+            old.seed, new.seed
+        ));
     }
     fixed
 }
@@ -189,29 +170,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fixed_at_the_start_is_named_with_both_values() {
+    fn only_another_seed_needs_a_restart() {
         let read = |text: &str| parse("lb.toml", text).unwrap().desired;
         let old = read("interfaces = [\"eth0\"]");
-        assert_eq!(needs_restart(&old, &old), [""; 0]);
         let free = read(
-            "interfaces = [\"eth0\"]\n[timeouts]\nudp = \"1s\"\n[nat]\naddress = \"10.0.0.1\"\n\
-             [[service]]\naddress = \"tcp://10.0.0.10:80\"\nbackends = [\"10.0.0.2\"]",
-        );
-        assert_eq!(needs_restart(&old, &free), [""; 0]);
-        let new = read(
-            "interfaces = [\"eth0\", \"eth1\"]\nseed = 7\n[nat]\nports = \"2000-3000\"\n\
+            "interfaces = [\"eth0\", \"eth1\"]\n[timeouts]\nudp = \"1s\"\n[nat]\nports = \"2000-3000\"\n\
              [tunnel]\nttl = 9\nentropy = true\n[limits]\nflows = 1\nexceptions = 2",
         );
+        assert_eq!(needs_restart(&old, &free), [""; 0]);
+        let new = read("interfaces = [\"eth0\"]\nseed = 7");
         assert_eq!(
             needs_restart(&old, &new),
             [
-                "interfaces: eth0 is running, eth0, eth1 is in the file",
-                "seed: 7311142570005194092 is running, 7 is in the file",
-                "[nat] ports: 10240-32767 is running, 2000-3000 is in the file",
-                "[tunnel] ttl: 64 is running, 9 is in the file",
-                "[tunnel] entropy: false is running, true is in the file",
-                "[limits] flows: 262144 is running, 1 is in the file",
-                "[limits] exceptions: 262144 is running, 2 is in the file",
+                "seed: 7311142570005194092 is running, 7 is in the file; with another seed every flow moves"
             ]
         );
     }

@@ -3,58 +3,128 @@
 use std::io::Write;
 use std::time::{Duration, Instant as Clock};
 
-use engine::dataplane::{AttachedMode, program_name};
-use engine::desired::{Backend, Service};
+use engine::EngineError;
+use engine::dataplane::{AttachedMode, DataPlane, program_name};
+use engine::desired::{Backend, Desired, Service};
+use engine::image::Image;
 use engine::live::Live;
+use engine::maps::Maps as _;
+use engine::pins::Pins;
 use engine::sweep::Ages;
+use tracing::warn;
 
-use super::state::{Attached, Instance, Reach};
+use super::state::{Instance, Reach};
 use super::{RunError, RunOptions, running};
+use crate::event::{Events, What};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
 use crate::status::{BackendStatus, InterfaceStatus};
 
 /// How long to wait for neighbours to answer before going on without them.
 pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 
-/// Looks at the interfaces, finds the next hops, loads, fills and attaches. On an error whatever
-/// was attached is detached again, because the links go with the data plane.
-pub(super) async fn start(options: RunOptions) -> Result<(Instance, NextHops), RunError> {
+/// Looks at the interfaces, finds the next hops, loads, fills and attaches; or goes on with what an
+/// earlier process has left, which is then as before if this fails.
+pub(super) async fn start(
+    options: RunOptions,
+    events: Events,
+) -> Result<(Instance, NextHops), RunError> {
     let desired = options.desired;
     if desired.interfaces.is_empty() {
         return Err(RunError::NoInterface);
     }
+    let pins = Pins::of(&options.name);
     let mut interfaces = Vec::new();
     for name in &desired.interfaces {
         let interface = interface(name).await?;
-        check(&interface)?;
+        if !is_ours(&pins, &interface) {
+            check(&interface)?;
+        }
         interfaces.push(interface);
     }
     let next_hops = NextHops::start(targets(desired.backends())).await?;
     let resolutions = next_hops.wait_all(Clock::now() + NEIGHBOUR_PATIENCE).await;
 
-    let ages = Ages::of(&desired.timeouts);
     let reach = Reach::new(&interfaces, resolutions);
     let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
-    let (live, mut plane) = Live::load(&desired, &next_hop, false)?;
-    let mut attached = Vec::new();
-    for interface in interfaces {
-        let attachment = plane.attach(&interface.name, interface.index, options.mode)?;
-        attached.push(Attached {
-            interface,
-            attachment,
-        });
-    }
-    let instance = Instance {
+    let image = Image::build(&desired, next_hop)?;
+    let adopted = pins.exist();
+    let mut plane = load(&pins, &desired, &image)?;
+    let live = match adopted {
+        true => Live::adopt_plane(&mut plane)?,
+        false => Live::new(plane.settings(), plane.room(), engine::tick()),
+    };
+    let mut instance = Instance {
         name: options.name,
         started: Clock::now(),
         plane,
         live,
-        attached,
-        reach,
+        attached: Vec::new(),
+        mode: options.mode,
+        ages: Ages::of(&desired.timeouts),
+        limits: desired.limits.clone(),
         is_behind: false,
-        ages,
+        reach,
+        events,
     };
+    if let Err(error) = fill_and_attach(&mut instance, &desired, interfaces) {
+        if !adopted {
+            // As well as it goes: the first error is the one to tell.
+            let _ = instance.stop();
+            let _ = pins.remove();
+        }
+        return Err(error);
+    }
+    instance.events.tell(What::Started {
+        version: env!("CARGO_PKG_VERSION").into(),
+        adopted,
+    });
     Ok((instance, next_hops))
+}
+
+fn fill_and_attach(
+    instance: &mut Instance,
+    desired: &Desired,
+    interfaces: Vec<Interface>,
+) -> Result<(), RunError> {
+    let resolutions = instance.reach.resolutions.clone();
+    instance.apply(desired, resolutions)?;
+    let indices: Vec<u32> = interfaces.iter().map(|it| it.index).collect();
+    for interface in interfaces {
+        instance.attach(interface)?;
+    }
+    Pins::of(&instance.name).keep_links(&indices)?;
+    Ok(())
+}
+
+/// With maps that outlive the process, if there can be any.
+fn load(pins: &Pins, desired: &Desired, image: &Image) -> Result<DataPlane, EngineError> {
+    if pins.exist() {
+        return DataPlane::adopt(pins, desired, image);
+    }
+    match DataPlane::load_pinned(pins, desired, image) {
+        Err(error @ EngineError::NoBpfFileSystem(_)) => {
+            warn!("{error}. Without it, balancing ends with this process");
+            DataPlane::load(desired, image, false)
+        }
+        Err(error) => {
+            // As well as it goes: the first error is the one to tell.
+            let _ = pins.remove();
+            Err(error)
+        }
+        loaded => loaded,
+    }
+}
+
+/// Whether the only program on an interface is this instance's own, of an earlier process.
+fn is_ours(pins: &Pins, interface: &Interface) -> bool {
+    let links = pins.pinned_links();
+    let mut programs = interface.xdp.iter();
+    !interface.xdp.is_empty()
+        && programs.all(|program| {
+            links
+                .iter()
+                .any(|link| link.interface == interface.index && link.program == program.program_id)
+        })
 }
 
 /// Refuses an interface that the program cannot be attached to.

@@ -5,13 +5,16 @@ use std::net::IpAddr;
 use std::time::Instant as Clock;
 
 use engine::EngineError;
-use engine::dataplane::{Attachment, DataPlane};
-use engine::desired::{Backend, Desired, ForwardingMode, NextHop, Service};
+use engine::dataplane::{AttachMode, Attachment, DataPlane};
+use engine::desired::{Backend, Desired, ForwardingMode, Limits, NextHop, Service};
+use engine::image::Image;
 use engine::live::{Applied, Live};
+use engine::maps::Maps as _;
 use engine::sweep::Ages;
 use nix::net::if_::if_indextoname;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
+use crate::event::{Events, What};
 use crate::nexthop::{Interface, Resolution, Target, targets};
 
 /// An interface with the program on it.
@@ -26,7 +29,7 @@ pub(super) struct Attached {
 pub(super) struct Reach {
     /// Names of the instance's interfaces, by index.
     pub(super) interfaces: BTreeMap<u32, String>,
-    resolutions: BTreeMap<IpAddr, Resolution>,
+    pub(super) resolutions: BTreeMap<IpAddr, Resolution>,
 }
 
 impl Reach {
@@ -91,10 +94,15 @@ pub struct Instance {
     pub(super) plane: DataPlane,
     pub(super) live: Live,
     pub(super) attached: Vec<Attached>,
+    /// How to attach.
+    pub(super) mode: AttachMode,
     pub(super) reach: Reach,
     /// Whether the maps do not say yet what `reach` does.
     pub(super) is_behind: bool,
     pub(super) ages: Ages,
+    /// What the tables were made for.
+    pub(super) limits: Limits,
+    pub(super) events: Events,
 }
 
 impl Instance {
@@ -113,15 +121,19 @@ impl Instance {
                 continue;
             }
             self.is_behind = true;
-            match &new {
-                Ok((hop, _)) => info!("{address} is reached at {}", hop.destination_mac),
-                Err(problem) => warn!("{address} is unreachable: {problem}"),
-            }
+            self.events.tell(What::NextHop {
+                address: address.to_string(),
+                mac: new
+                    .as_ref()
+                    .ok()
+                    .map(|(hop, _)| hop.destination_mac.to_string()),
+                problem: new.err(),
+            });
         }
         self.catch_up()
     }
 
-    fn catch_up(&mut self) -> Result<(), EngineError> {
+    pub(super) fn catch_up(&mut self) -> Result<(), EngineError> {
         if !self.is_behind {
             return Ok(());
         }
@@ -149,9 +161,7 @@ impl Instance {
     ) -> Result<Applied, EngineError> {
         let ages = Ages::of(&desired.timeouts);
         let before = std::mem::replace(&mut self.reach.resolutions, resolutions);
-        let reach = &self.reach;
-        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
-        match self.live.apply(&mut self.plane, desired, &next_hop) {
+        match self.try_apply(desired) {
             Ok(applied) => {
                 self.ages = ages;
                 Ok(applied)
@@ -163,6 +173,42 @@ impl Instance {
         }
     }
 
+    /// Applies; if the program lacks something for it, or the maps have no room, with another program.
+    fn try_apply(&mut self, desired: &Desired) -> Result<Applied, EngineError> {
+        let reach = &self.reach;
+        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+        let other = self.live.other_settings(desired)?;
+        if other.is_some() || self.limits != desired.limits {
+            let settings = other.unwrap_or(self.plane.settings());
+            let image = Image::build(desired, next_hop)?;
+            self.plane
+                .replace(settings, &desired.limits, &image, false)?;
+            self.limits.clone_from(&desired.limits);
+            self.exchanged("other settings");
+        }
+        let reach = &self.reach;
+        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+        match self.live.apply(&mut self.plane, desired, &next_hop) {
+            Err(error) if error.is_for_room() && self.plane.can_be_replaced() => {}
+            result => return result,
+        }
+        let image = Image::build(desired, next_hop)?;
+        let settings = self.plane.settings();
+        self.plane
+            .replace(settings, &desired.limits, &image, true)?;
+        self.exchanged("more room");
+        let reach = &self.reach;
+        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+        self.live.apply(&mut self.plane, desired, &next_hop)
+    }
+
+    fn exchanged(&mut self, reason: &str) {
+        self.live.rebase(self.plane.settings(), self.plane.room());
+        self.events.tell(What::ProgramExchanged {
+            reason: reason.into(),
+        });
+    }
+
     /// Lets go of flows that are over, and lets slots settle.
     pub(super) fn sweep(&mut self) -> Result<(), EngineError> {
         self.catch_up()?;
@@ -171,7 +217,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Takes the program off every interface.
+    /// Takes the program off every interface, and leaves nothing behind.
     pub(super) fn stop(&mut self) -> Result<(), EngineError> {
         self.plane.detach()
     }

@@ -9,6 +9,7 @@
 //! asks the kernel to (`NTF_USE`), which makes it resolve and confirm as if it had packets to
 //! send. Nothing is left behind in the kernel but ordinary neighbour entries.
 
+mod changes;
 mod facts;
 mod interface;
 mod kernel;
@@ -19,6 +20,7 @@ mod watch;
 #[cfg(test)]
 mod namespace_tests;
 
+pub(crate) use changes::Changes;
 pub use interface::{AttachedXdp, Interface, InterfaceError, XdpMode, interface, interfaces};
 pub use resolution::{Reason, Resolution, Target, targets};
 pub use watch::{NextHopError, NextHops};

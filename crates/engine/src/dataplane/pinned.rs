@@ -15,9 +15,10 @@ use abi::backend::Backend;
 use abi::control::{Control, Settings};
 use abi::counters::BackendCounters;
 use abi::directory::{Active, BucketV4, BucketV6};
+use abi::exception::Exception;
 use abi::family::{Address as _, Family, V4, V6};
-use abi::layout;
-use abi::limits::MAX_SERVICES;
+use abi::layout::{self, Layout};
+use abi::limits::{MAX_BACKENDS, MAX_DIRECTORY_LOG2, MAX_SERVICES, MAX_SLOTS};
 use abi::maps;
 use abi::meta::{MAGIC, Meta};
 use abi::prefix::PrefixKey as _;
@@ -25,7 +26,7 @@ use abi::quic::ServerKey;
 use abi::reason::Reason;
 use abi::service::Service;
 use abi::slot::Slot;
-use zerocopy::{FromBytes, FromZeros as _};
+use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
 
 use super::load::{FamilySizes, LASTING, Sizes};
 use super::{DataPlane, Half, attach, map_error, program};
@@ -102,13 +103,15 @@ impl DataPlane {
         self.pins.is_some()
     }
 
-    /// Exchanges the program for one with other settings, and with room for no less than `image`,
-    /// while packets flow.
+    /// Exchanges the program for one with other settings, with tables as `limits` says, and with room
+    /// for no less than `image`, or for twice as much as now if there has to be `more`; while packets
+    /// flow.
     pub fn replace(
         &mut self,
         settings: Settings,
         limits: &Limits,
         image: &Image,
+        more: bool,
     ) -> Result<(), EngineError> {
         let Some(pins) = self.pins.clone() else {
             return Err(EngineError::RestartNeeded {
@@ -116,7 +119,10 @@ impl DataPlane {
             });
         };
         let attached = std::mem::take(&mut self.attached);
-        let sizes = Sizes::of(image, limits, settings.features);
+        let mut sizes = Sizes::of(image, limits, settings.features);
+        if more {
+            sizes.raise_to(&self.layout, 2);
+        }
         match Old::open(&pins).and_then(|old| Self::over(&pins, &old, settings, sizes)) {
             Ok(plane) => {
                 *self = plane;
@@ -136,7 +142,7 @@ impl DataPlane {
         settings: Settings,
         mut sizes: Sizes,
     ) -> Result<Self, EngineError> {
-        sizes.raise_to(old)?;
+        sizes.raise_to(&old.meta.layout, 1);
         pins.prepare()?;
         for name in LASTING.iter().filter(|name| old.fits(name, &sizes)) {
             if let Some(map) = old.maps.get(name) {
@@ -148,6 +154,7 @@ impl DataPlane {
         let mut plane = Self::build(object::XDP, settings, &sizes, Some(&pins.next()))?;
         plane.pins = Some(pins.clone());
         plane.fill_from(old)?;
+        plane.fill_tables(old, Pass::Before)?;
         let control = plane.control();
         plane.v4.active = Some(half(control.directory_v4));
         plane.v6.active = Some(half(control.directory_v6));
@@ -163,6 +170,7 @@ impl DataPlane {
         for index in links {
             attach::exchange(program(&mut plane.ebpf, "evenkeel")?, pins, index)?;
         }
+        plane.fill_tables(old, Pass::After)?;
         pins.commit()?;
         Ok(plane)
     }
@@ -243,6 +251,22 @@ impl DataPlane {
         Ok(())
     }
 
+    /// Gives tables of flows that have another size now the entries of the old ones.
+    fn fill_tables(&self, old: &Old, pass: Pass) -> Result<(), EngineError> {
+        self.fill_family::<V4>(old, pass)?;
+        self.fill_family::<V6>(old, pass)
+    }
+
+    fn fill_family<F: Family>(&self, old: &Old, pass: Pass) -> Result<(), EngineError> {
+        let family = self.family::<F>();
+        let names = &family.names;
+        let copy = |name, map| copy_flows::<F::FlowKey, F::Flow>(old, (name, map), pass);
+        copy(names.established, &family.established)?;
+        copy(names.half_open, &family.half_open)?;
+        let exceptions = (names.exceptions, &family.exceptions);
+        copy_flows::<F::FlowKey, Exception>(old, exceptions, pass)
+    }
+
     fn fill_lead(&mut self, old: &Old) -> Result<(), EngineError> {
         let (from, to) = (old.meta.layout, self.layout);
         let lead = old.lead()?;
@@ -303,13 +327,11 @@ fn copy_counters<V>(
     cpus: usize,
 ) -> Result<(), EngineError>
 where
-    V: FromBytes + zerocopy::IntoBytes + zerocopy::Immutable + Clone,
+    V: FromBytes + IntoBytes + Immutable + Clone,
 {
-    let Some(map) = old.maps.get(name) else {
+    let Some(map) = old.raw(name, 4, size_of::<V>())? else {
         return Ok(());
     };
-    let fd = map.try_clone().map_err(map_error(name, "dup"))?;
-    let map = RawMap::new(fd, 4, size_of::<V>());
     for index in 0..count {
         let values: Vec<V> = map
             .get_per_cpu(index, cpus)
@@ -356,6 +378,19 @@ impl Old {
         Ok(old)
     }
 
+    fn raw(
+        &self,
+        name: &'static str,
+        key_size: usize,
+        value_size: usize,
+    ) -> Result<Option<RawMap>, EngineError> {
+        let Some(map) = self.maps.get(name) else {
+            return Ok(None);
+        };
+        let fd = map.try_clone().map_err(map_error(name, "dup"))?;
+        Ok(Some(RawMap::new(fd, key_size, value_size)))
+    }
+
     fn entries(&self, name: &str) -> u32 {
         self.infos.get(name).map_or(0, |info| info.max_entries)
     }
@@ -387,33 +422,61 @@ impl Old {
     }
 }
 
+/// When entries are copied to a table of another size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// While the old program fills the old table.
+    Before,
+    /// When the new program fills the new one: what came between.
+    After,
+}
+
+/// Copies a table to one of another size. Flows that begin between the two passes are known again
+/// after the second one, some milliseconds later.
+fn copy_flows<K, V>(
+    old: &Old,
+    (name, new): (&'static str, &RawMap),
+    pass: Pass,
+) -> Result<(), EngineError>
+where
+    K: FromBytes + IntoBytes + Immutable + Clone,
+    V: FromBytes + IntoBytes + Immutable + Clone,
+{
+    let entries = new.info().map_err(map_error(name, "describe"))?.max_entries;
+    if old.entries(name) == entries {
+        return Ok(());
+    }
+    let Some(map) = old.raw(name, size_of::<K>(), size_of::<V>())? else {
+        return Ok(());
+    };
+    let mut result = Ok(());
+    map.for_each(BATCH, |key: &K, value: &V| {
+        if result.is_ok() {
+            result = match pass {
+                Pass::Before => new.set(key, value),
+                Pass::After => new.insert(key, value).map(drop),
+            };
+        }
+    })
+    .map_err(map_error(name, "read"))?;
+    result.map_err(map_error(name, "fill"))
+}
+
 impl Sizes {
-    /// No less than there was. Tables of flows keep their size, unless nothing used them.
-    fn raise_to(&mut self, old: &Old) -> Result<(), EngineError> {
-        let layout = old.meta.layout;
-        self.slots = self.slots.max(layout.slots as usize);
-        self.backends = self.backends.max(layout.backends as u32);
-        self.v4.raise_directory(layout.buckets_v4);
-        self.v6.raise_directory(layout.buckets_v6);
-        let keep = |entries: &mut u32, name: &str| {
-            let there = old.entries(name);
-            if there > 1 {
-                *entries = there;
-            }
-        };
-        keep(&mut self.v4.established, maps::ESTABLISHED_V4);
-        keep(&mut self.v6.established, maps::ESTABLISHED_V6);
-        keep(&mut self.v4.half_open, maps::HALF_OPEN_V4);
-        keep(&mut self.v6.half_open, maps::HALF_OPEN_V6);
-        keep(&mut self.v4.exceptions, maps::EXCEPTIONS_V4);
-        keep(&mut self.v6.exceptions, maps::EXCEPTIONS_V6);
-        Ok(())
+    /// No less than `times` what there was.
+    fn raise_to(&mut self, layout: &Layout, times: u64) {
+        let slots = (layout.slots * times).min(MAX_SLOTS.into());
+        let backends = (layout.backends * times).min(MAX_BACKENDS.into());
+        self.slots = self.slots.max(slots as usize);
+        self.backends = self.backends.max(backends as u32);
+        self.v4.raise_directory(layout.buckets_v4 * times);
+        self.v6.raise_directory(layout.buckets_v6 * times);
     }
 }
 
 impl FamilySizes {
     fn raise_directory(&mut self, buckets: u64) {
-        let log2 = (buckets / 2).max(1).ilog2() as u8;
+        let log2 = ((buckets / 2).max(1).ilog2() as u8).min(MAX_DIRECTORY_LOG2);
         self.directory_log2 = self.directory_log2.max(log2);
     }
 }
