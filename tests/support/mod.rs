@@ -4,6 +4,7 @@
 //! - `capture`: captures by tcpdump, and their checksums.
 //! - `packet_socket`: frames that no protocol stack would send.
 //! - `service`: services as the configuration file has them.
+//! - `stream`: numbered datagrams, and who got which of them.
 //! - `ask`: clients that ask a service and get every answer.
 //! - `scene`: a lab with servers and a load balancer in it.
 //! - `tunnel`: what the modes with an outer header need of the lab.
@@ -23,6 +24,7 @@ mod link;
 mod packet_socket;
 mod scene;
 mod service;
+mod stream;
 mod tunnel;
 mod wait;
 
@@ -36,4 +38,5 @@ pub use link::{ip, path_mtu, xdp_programs};
 pub use packet_socket::PacketSocket;
 pub use scene::{PORT, Scene, dropped, reason, tag};
 pub use service::{Family, Service};
+pub use stream::{Stream, StreamReport};
 pub use wait::{PATIENCE, eventually};

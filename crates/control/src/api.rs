@@ -268,7 +268,10 @@ async fn reload(State(served): State<Served>) -> Response {
                 ReloadError::Engine(_) | ReloadError::HalfChanged(_) => {
                     StatusCode::INTERNAL_SERVER_ERROR
                 }
-                ReloadError::NoFile | ReloadError::Config(_) | ReloadError::Restart(_) => REFUSED,
+                ReloadError::NoFile
+                | ReloadError::Config(_)
+                | ReloadError::Restart(_)
+                | ReloadError::Interface(_) => REFUSED,
             };
             (status, problem.to_string()).into_response()
         }

@@ -2,6 +2,7 @@
 //!
 //! - `load`: into the kernel, with maps of the right sizes.
 //! - `pinned`: with maps that outlive the process, or that an earlier one left.
+//! - `migrate`: an earlier version's maps.
 //! - `write`: into the maps that lead packets to backends, while they flow.
 //! - `attach`: onto interfaces and off again.
 //! - `run`: on single frames, without an interface.
@@ -11,6 +12,7 @@ mod attach;
 #[cfg(feature = "bench")]
 mod bench;
 mod load;
+mod migrate;
 mod pinned;
 mod read;
 mod run;

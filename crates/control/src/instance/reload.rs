@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::start::NEIGHBOUR_PATIENCE;
-use super::{Running, lock};
+use super::{RunError, Running, lock};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
@@ -34,6 +34,9 @@ pub enum ReloadError {
         .0.join("\n  ")
     )]
     Restart(Vec<String>),
+    /// An interface that is new in it.
+    #[error("{0}\n\nnothing was changed")]
+    Interface(Box<RunError>),
     /// The data plane did not take it.
     #[error("{0}\n\nnothing was changed")]
     Engine(EngineError),
@@ -92,6 +95,9 @@ impl Running {
         if !fixed.is_empty() {
             return Err(ReloadError::Restart(fixed));
         }
+        self.check_interfaces(&desired)
+            .await
+            .map_err(|error| ReloadError::Interface(Box::new(error)))?;
         let both = union(targets(desired.backends()), &self.targets);
         self.next_hops.set_targets(both.clone());
         self.targets = both;

@@ -152,6 +152,10 @@ fn remedy(interface: &str, program: &str, mode: XdpMode) -> String {
             let running = running().join(", ");
             format!("this is another instance's: stop that first (running: {running})")
         }
+        // libxdp's (xdp-loader): it chains programs that were made for that.
+        "xdp_dispatcher" => "it is libxdp's dispatcher, which evenkeel cannot be a part of yet: \
+             unload what it runs, as in `xdp-loader unload --all`, or use another interface"
+            .into(),
         "decap" => "this is that of `evenkeel decap`: stop that first".into(),
         _ => {
             let off = match mode {
