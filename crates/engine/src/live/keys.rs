@@ -124,6 +124,20 @@ impl Keys {
     }
 }
 
+/// Whether the same keys lead to a service before and after a change.
+pub(crate) fn same(before: &Roster, after: &Roster) -> bool {
+    // First what comes before the keys of all who leave, then those that only who leaves has.
+    let keys = |service| {
+        let mut configured = Keys::default();
+        configured.add_service(service);
+        configured.add_members(service, Standing::Configured);
+        let mut all = configured.clone();
+        all.add_members(service, Standing::Leaving);
+        [configured, all]
+    };
+    keys(before) == keys(after)
+}
+
 /// As it stands in the map.
 pub(crate) fn server_key((service, id): (u64, u64)) -> ServerKey {
     ServerKey { id, service }

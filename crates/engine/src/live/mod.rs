@@ -52,6 +52,7 @@ use service::Roster;
 
 /// What identifies a service: one that changes its mode is another.
 type Identity = (ServiceId, ForwardingMode);
+type Rosters = BTreeMap<Identity, Arc<Roster>>;
 
 /// The live state of one instance.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub struct Live {
     settings: Settings,
     room: Room,
     desired: Desired,
-    services: BTreeMap<Identity, Arc<Roster>>,
+    services: Rosters,
     /// Services that were removed and whose indices rest.
     removed: Vec<Roster>,
     keys: Keys,
@@ -133,9 +134,10 @@ pub struct Applied {
 
 /// A change, worked out and not yet made.
 struct Plan {
-    services: BTreeMap<Identity, Arc<Roster>>,
+    services: Rosters,
     removed: Vec<Roster>,
-    keys: Keys,
+    /// `None`: as they are.
+    keys: Option<Keys>,
     directory_v4: Option<Directory<V4>>,
     directory_v6: Option<Directory<V6>>,
     writes: Writes,
@@ -197,7 +199,8 @@ impl Live {
         let now = self.clock.at(maps.now()?);
         let plan = self.plan(desired, next_hop, now, &|index| maps.slot(index))?;
         write::write(maps, &self.keys, &plan)?;
-        Ok(self.commit(maps, desired, plan))
+        self.desired.clone_from(desired);
+        Ok(self.commit(maps, plan))
     }
 
     /// What [`Self::apply`] would do. Nothing is written.
@@ -220,8 +223,10 @@ impl Live {
         maps: &mut M,
         next_hop: &NextHops<'_>,
     ) -> Result<Applied, EngineError> {
-        let desired = self.desired.clone();
-        self.apply(maps, &desired, next_hop)
+        let now = self.clock.at(maps.now()?);
+        let plan = self.plan(&self.desired, next_hop, now, &|index| maps.slot(index))?;
+        write::write(maps, &self.keys, &plan)?;
+        Ok(self.commit(maps, plan))
     }
 
     /// What is configured.
@@ -251,27 +256,19 @@ impl Live {
             died: BTreeSet::new(),
             applied: Applied::default(),
         };
-        let mut services = BTreeMap::new();
-        for service in &desired.services {
-            let identity = (service.id, service.mode);
-            let roster = match self.services.get(&identity) {
-                Some(roster) => planner.change(roster, service)?,
-                None => Arc::new(planner.add(service)?),
-            };
-            services.insert(identity, roster);
-        }
+        let (services, same_keys) = self.rosters(&mut planner)?;
         let mut removed = Vec::new();
         for (identity, roster) in &self.services {
             if !services.contains_key(identity) {
                 removed.push(planner.remove(roster));
             }
         }
-        let keys = Keys::of(services.values().map(Arc::as_ref));
-        let changed = keys.directory != self.keys.directory || self.desired.services.is_empty();
+        // Working them all out takes longer than all the rest of a small change.
+        let stay = same_keys && removed.is_empty() && !self.desired.services.is_empty();
         let mut plan = Plan {
+            keys: (!stay).then(|| Keys::of(services.values().map(Arc::as_ref))),
             services,
             removed,
-            keys,
             directory_v4: None,
             directory_v6: None,
             writes: planner.writes,
@@ -282,13 +279,37 @@ impl Live {
             backend_indices: planner.backend_indices,
             applied: planner.applied,
         };
-        if changed {
-            plan.directory_v4 = Some(self.fitting(Directory::build(&plan.keys.directory)?)?);
-            plan.directory_v6 = Some(self.fitting(Directory::build(&plan.keys.directory)?)?);
+        if let Some(keys) = &plan.keys
+            && (keys.directory != self.keys.directory || self.desired.services.is_empty())
+        {
+            plan.directory_v4 = Some(self.fitting(Directory::build(&keys.directory)?)?);
+            plan.directory_v6 = Some(self.fitting(Directory::build(&keys.directory)?)?);
+            plan.applied.directory_written = true;
         }
-        plan.applied.directory_written = changed;
         plan.applied.entries_written = plan.writes.entries() as u64;
         Ok(plan)
+    }
+
+    /// The services as they will be, and whether the same keys lead to them and their backends.
+    fn rosters(&self, planner: &mut Planner<'_>) -> Result<(Rosters, bool), EngineError> {
+        let mut services = BTreeMap::new();
+        let mut same_keys = true;
+        for service in &planner.desired.services {
+            let identity = (service.id, service.mode);
+            let roster = match self.services.get(&identity) {
+                Some(before) => {
+                    let roster = planner.change(before, service)?;
+                    same_keys &= Arc::ptr_eq(before, &roster) || keys::same(before, &roster);
+                    roster
+                }
+                None => {
+                    same_keys = false;
+                    Arc::new(planner.add(service)?)
+                }
+            };
+            services.insert(identity, roster);
+        }
+        Ok((services, same_keys))
     }
 
     fn fitting<F: abi::family::Family>(
@@ -335,18 +356,19 @@ impl Live {
         Err(EngineError::RestartNeeded { what })
     }
 
-    fn commit<M: Maps>(&mut self, maps: &mut M, desired: &Desired, plan: Plan) -> Applied {
+    fn commit<M: Maps>(&mut self, maps: &mut M, plan: Plan) -> Applied {
         let mut applied = plan.applied;
         let grace = self.sweeps + GRACE_SWEEPS;
         self.left_regions
             .extend(plan.left_regions.into_iter().map(|region| (region, grace)));
         self.services = plan.services;
         self.removed.extend(plan.removed);
-        self.keys = plan.keys;
+        if let Some(keys) = plan.keys {
+            self.keys = keys;
+        }
         self.arena = plan.arena;
         self.service_indices = plan.service_indices;
         self.backend_indices = plan.backend_indices;
-        self.desired.clone_from(desired);
         if !plan.died.is_empty() {
             // What fails here the next sweep does.
             applied.flows_lost = sweep::bury(maps, &plan.died).unwrap_or(0);

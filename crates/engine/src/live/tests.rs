@@ -2,9 +2,11 @@
 //!
 //! - `rule`: what becomes of slots, entries and indices.
 //! - `failure`: what is left of a change or a sweep that fails half-way.
+//! - `random`: what holds after any change.
 
 mod failure;
 mod memory;
+mod random;
 mod rule;
 
 use std::net::{IpAddr, Ipv4Addr};
