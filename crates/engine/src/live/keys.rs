@@ -90,7 +90,8 @@ impl Keys {
             match service.desired.mode {
                 ForwardingMode::Nat => {
                     if let Some(source) = member.source {
-                        self.add(key(source, 0, protocol), NAT_SOURCE, NO_INDEX);
+                        let from = source_key(source, service.desired.id.protocol);
+                        self.add(from, NAT_SOURCE, NO_INDEX);
                         self.add(key(source, 0, icmp_of(source)), NAT_SOURCE, NO_INDEX);
                     }
                 }
@@ -136,6 +137,15 @@ pub(crate) fn same(before: &Roster, after: &Roster) -> bool {
         [configured, all]
     };
     keys(before) == keys(after)
+}
+
+/// What answers to one of our own addresses are found by.
+pub(crate) fn source_key(address: IpAddr, protocol: Protocol) -> Key {
+    Key {
+        address,
+        port: 0,
+        protocol: protocol_number(protocol),
+    }
 }
 
 /// As it stands in the map.

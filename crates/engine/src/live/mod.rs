@@ -4,6 +4,7 @@
 //! - `service`: a service, its backends with their indices, its ring.
 //! - `entry`, `keys`: services, backends and what leads to them, as entries of maps.
 //! - `plan`, `slots`: what a changed configuration means; nothing is written yet.
+//! - `preview`, `effects`: the same, told for each service, and what becomes of its flows.
 //! - `write`: in which order it is written, and taken back if that fails.
 //! - `sweep`: what time alone changes.
 //!
@@ -12,10 +13,12 @@
 //! another index: its flows of before are gone.
 
 mod arena;
+mod effects;
 pub(crate) mod entry;
 mod indices;
 mod keys;
 mod plan;
+mod preview;
 mod service;
 mod slots;
 mod sweep;
@@ -31,8 +34,10 @@ use std::time::Duration;
 use abi::control::Settings;
 use abi::family::{V4, V6};
 
+pub use effects::{Disruption, FlowCounts, FlowEffects, flows_of};
 pub use keys::{Keys, PrefixKey};
 pub use plan::NextHops;
+pub use preview::{BackendChange, BackendPreview, Change, FieldChange, Preview, ServicePreview};
 pub use service::Standing;
 pub use sweep::Swept;
 pub use view::{BackendView, Numbers, ServiceView};
@@ -143,6 +148,8 @@ struct Plan {
     writes: Writes,
     left_regions: Vec<Region>,
     died: BTreeSet<u32>,
+    /// Slots with another owner, by the index of their service.
+    moved: BTreeMap<u32, u64>,
     arena: Arena,
     service_indices: Indices,
     backend_indices: Indices,
@@ -203,20 +210,6 @@ impl Live {
         Ok(self.commit(maps, plan))
     }
 
-    /// What [`Self::apply`] would do. Nothing is written.
-    pub fn preview<M: Maps>(
-        &self,
-        maps: &M,
-        desired: &Desired,
-        next_hop: &NextHops<'_>,
-    ) -> Result<Applied, EngineError> {
-        self.check_settings(desired)?;
-        let now = self.clock.ticks;
-        Ok(self
-            .plan(desired, next_hop, now, &|index| maps.slot(index))?
-            .applied)
-    }
-
     /// Takes changed next hops over.
     pub fn apply_next_hops<M: Maps>(
         &mut self,
@@ -254,6 +247,7 @@ impl Live {
             writes: Writes::default(),
             left_regions: Vec::new(),
             died: BTreeSet::new(),
+            moved: BTreeMap::new(),
             applied: Applied::default(),
         };
         let (services, same_keys) = self.rosters(&mut planner)?;
@@ -274,6 +268,7 @@ impl Live {
             writes: planner.writes,
             left_regions: planner.left_regions,
             died: planner.died,
+            moved: planner.moved,
             arena: planner.arena,
             service_indices: planner.service_indices,
             backend_indices: planner.backend_indices,

@@ -2,10 +2,12 @@
 //!
 //! - `rule`: what becomes of slots, entries and indices.
 //! - `failure`: what is left of a change or a sweep that fails half-way.
+//! - `preview`: what a change is said to do.
 //! - `random`: what holds after any change.
 
 mod failure;
 mod memory;
+mod preview;
 mod random;
 mod rule;
 

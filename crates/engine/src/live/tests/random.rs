@@ -88,6 +88,7 @@ impl Dice {
                     }
                 }
                 (Some(at), 3) => after.services[at].echo = !self.once_in(2),
+                (Some(at), 4) => after.services[at].ring_log2 = Some(5 + self.below(3) as u8),
                 _ => {}
             }
         }
