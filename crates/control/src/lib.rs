@@ -7,5 +7,6 @@ pub mod config;
 pub mod decap;
 pub mod instance;
 pub mod nexthop;
+pub mod plan;
 pub mod replay;
 pub mod status;

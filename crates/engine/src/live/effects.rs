@@ -115,7 +115,7 @@ impl ServicePreview {
             is_kept && self.is_stateless() && !self.transitions && self.slots_moved > 0;
         for backend in &self.backends {
             let known = self.flows(backend, counts);
-            let unknown = backend.untold_slots > 0 && self.track[0] != Track::Always;
+            let unknown = self.has_untold_flows(backend);
             if backend.change == BackendChange::Dies || backend.loses_source {
                 effects.breaks += known;
                 effects.breaks_unknown |= unknown;
@@ -137,6 +137,12 @@ impl ServicePreview {
             false => counts.nat(index),
         };
         backend.index.map_or(0, count)
+    }
+
+    /// Whether a backend may have flows that are not known one by one.
+    #[must_use]
+    pub fn has_untold_flows(&self, backend: &BackendPreview) -> bool {
+        backend.untold_slots > 0 && self.track[0] != Track::Always
     }
 
     fn is_stateless(&self) -> bool {
