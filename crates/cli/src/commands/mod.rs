@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod check;
+pub(crate) mod config;
 pub(crate) mod decap;
 pub(crate) mod lab;
 mod log;
