@@ -117,6 +117,9 @@ pub(crate) enum ConfigCommand {
     Example,
     /// A JSON schema of the file, for editors
     Schema,
+    /// Every field, as in docs/config.md
+    #[command(hide = true)]
+    Reference,
 }
 
 #[derive(Debug, Args)]

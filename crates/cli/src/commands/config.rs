@@ -17,6 +17,7 @@ pub(crate) fn config(command: &ConfigCommand) -> Result<ExitCode> {
             let schema = serde_json::to_string_pretty(&config::json_schema())?;
             writeln!(out, "{schema}")?;
         }
+        ConfigCommand::Reference => write!(out, "{}", config::reference())?,
     }
     Ok(ExitCode::SUCCESS)
 }

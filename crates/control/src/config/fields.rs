@@ -4,7 +4,6 @@
 //! description come the lists of known fields, the JSON schema (`schema`) and the tables of
 //! docs/config.md (`reference`).
 
-#[cfg(test)]
 mod reference;
 mod schema;
 mod tables;
@@ -14,6 +13,7 @@ mod tests;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub use reference::reference;
 pub use schema::json_schema;
 #[cfg(test)]
 pub(super) use schema::validate;
@@ -116,6 +116,19 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Every table, after the one that it is in.
+fn all_tables() -> Vec<&'static Table> {
+    let mut found = vec![&ROOT];
+    let mut next = 0;
+    while let Some(table) = found.get(next) {
+        let names = table.fields.iter().map(|field| field.name);
+        let inner: Vec<_> = names.filter_map(|name| table.table(name)).collect();
+        next += 1;
+        found.extend(inner);
+    }
+    found
 }
 
 /// A field, in one expression.

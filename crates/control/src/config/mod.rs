@@ -22,7 +22,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use fields::json_schema;
+pub use fields::{json_schema, reference};
 pub use file::{load, parse};
 pub use flags::{FlagInput, from_flags};
 pub use host::{Host, Listener};

@@ -2,10 +2,20 @@
 
 use std::time::Duration;
 
-use super::{Fallback, Field, Kind, Table};
+use super::{Fallback, Field, Kind, Table, all_tables};
 
-/// A table of its fields in Markdown; those that are tables have chapters of their own.
-pub(super) fn reference(table: &Table) -> String {
+/// Every field of the configuration in Markdown, table by table.
+#[must_use]
+pub fn reference() -> String {
+    let chapters = all_tables().into_iter().map(|table| {
+        let (name, fields) = (table.name, fields_of(table));
+        format!("# {name}\n\n{fields}")
+    });
+    chapters.collect::<Vec<_>>().join("\n")
+}
+
+/// A table of its fields; those that are tables have chapters of their own.
+pub(super) fn fields_of(table: &Table) -> String {
     let mut text = String::from("| field | value | default | |\n|---|---|---|---|\n");
     for field in table.fields {
         if !matches!(field.kind, Kind::Table(_) | Kind::Tables(..)) {

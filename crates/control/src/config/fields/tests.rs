@@ -25,21 +25,6 @@ pub(in crate::config) fn note(table: &'static Table, name: &str) {
     READ.with_borrow_mut(|read| read.insert((table.name, name.to_owned())));
 }
 
-/// Every table once, each in its own way into the tree.
-fn tables() -> Vec<&'static Table> {
-    fn visit(table: &'static Table, found: &mut Vec<&'static Table>) {
-        found.push(table);
-        for field in table.fields {
-            if let Some(inner) = table.table(field.name) {
-                visit(inner, found);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    visit(&ROOT, &mut found);
-    found
-}
-
 /// A text of the table with this value for a field, or without any.
 fn with(table: &Table, field: Option<(&str, &str)>) -> String {
     let line = field.map_or(String::new(), |(name, value)| format!("{name} = {value}"));
@@ -93,7 +78,7 @@ fn read(text: &str) -> Result<Checked, String> {
 #[test]
 fn every_field_that_is_described_is_read() {
     let mut all = BTreeSet::new();
-    for table in tables() {
+    for table in all_tables() {
         let names = table.names();
         assert_eq!(
             names.iter().collect::<BTreeSet<_>>().len(),
@@ -114,7 +99,10 @@ fn every_field_that_is_described_is_read() {
 
 #[test]
 fn the_defaults_are_the_defaults() {
-    for table in tables().into_iter().filter(|table| table.name != "quic") {
+    for table in all_tables()
+        .into_iter()
+        .filter(|table| table.name != "quic")
+    {
         for field in table.fields {
             let Fallback::Value(value) = field.default else {
                 continue;
@@ -136,7 +124,7 @@ fn the_defaults_are_the_defaults() {
     // Of a table that may be `true` as well.
     let quic = "[[service]]\naddress = \"udp://10.0.0.10:80\"\n\
                 backends = [{ address = \"10.0.0.2\", quic_server_id = \"01020304\" }]\nquic = ";
-    let described = tables().into_iter().find(|table| table.name == "quic");
+    let described = all_tables().into_iter().find(|table| table.name == "quic");
     let fields = described
         .unwrap()
         .fields
@@ -156,7 +144,7 @@ fn the_defaults_are_the_defaults() {
 fn bounds_are_accepted_and_what_is_beyond_them_is_not() {
     let schema = jsonschema::validator_for(&json_schema()).unwrap();
     let mut tried = 0;
-    for table in tables() {
+    for table in all_tables() {
         for field in table.fields {
             let Kind::Integer(range) = &field.kind else {
                 continue;
@@ -233,7 +221,7 @@ fn the_example_is_valid_and_names_the_schema() {
 #[test]
 fn links_in_descriptions_are_words() {
     assert_eq!(schema::plain("a [b](c), [`d`](#e)."), "a b, `d`.");
-    for table in tables() {
+    for table in all_tables() {
         for field in table.fields {
             assert!(
                 field.doc.ends_with('.') && !field.doc.contains('|'),
@@ -280,7 +268,7 @@ fn the_tables_of_the_reference_are_those_of_the_fields() {
     let path = in_repository("docs/config.md");
     let page = fs::read_to_string(&path).unwrap();
     let mut renewed = page.clone();
-    for table in tables() {
+    for table in all_tables() {
         let begin = format!("<!-- fields of {} -->\n", table.name);
         let Some((before, after)) = renewed.split_once(&begin) else {
             panic!("docs/config.md has no line {begin}");
@@ -288,7 +276,7 @@ fn the_tables_of_the_reference_are_those_of_the_fields() {
         let (_, after) = after
             .split_once("<!-- end -->")
             .expect("a line <!-- end -->");
-        let text = reference::reference(table);
+        let text = reference::fields_of(table);
         renewed = format!("{before}{begin}{text}<!-- end -->{after}");
     }
     if update() {
