@@ -50,7 +50,7 @@ fn property(field: &Field) -> Value {
     schema.into()
 }
 
-fn kind(kind: &Kind) -> Map<String, Value> {
+pub(super) fn kind(kind: &Kind) -> Map<String, Value> {
     let object = |value: Value| match value {
         Value::Object(object) => object,
         _ => Map::new(),

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::*;
-use crate::config::{Checked, EXAMPLE, parse};
+use crate::config::{Checked, EXAMPLE, parse, words};
 
 thread_local! {
     /// Fields that were asked for, by the names of their tables.
@@ -210,6 +210,85 @@ fn what_is_wrong_with_names_types_and_ranges_the_schema_sees() {
         assert!(refused || !visible, "{input}\n---\n{told}");
     }
     assert!(seen > 40, "{seen} of {}", seen + unseen);
+}
+
+/// Pieces of texts, which make right ones and wrong ones.
+const PIECES: [&str; 27] = [
+    "1024-",
+    "tcp://10.0.0.10",
+    "udp://[2001:db8::1]",
+    "tcp://",
+    "udp://",
+    "[",
+    "]",
+    ":",
+    ":",
+    ":*",
+    "10.0.0.10",
+    "10.1.0.0/24",
+    "2001:db8::1",
+    "2001:DB8::",
+    "::ffff:10.0.0.1",
+    "/64",
+    "@",
+    "de:ad:be:ef:00:02",
+    "DE:AD:BE:EF:00:02",
+    "80",
+    "008080",
+    "30s",
+    "1d2h",
+    "m",
+    "0a0B",
+    "-",
+    " ",
+];
+
+#[test]
+fn a_pattern_refuses_nothing_that_is_right() {
+    let is_form = |name: &str, field: &str, text: &str| -> bool {
+        let tables = all_tables();
+        let table = tables.iter().find(|table| table.name == name).unwrap();
+        let schema = schema::kind(&table.field(field).unwrap().kind);
+        jsonschema::is_valid(&schema.into(), &text.into())
+    };
+    let ip = |v6| move |text: &str| words::ip_address(text).is_ok_and(|ip| ip.is_ipv6() == v6);
+    type Parser<'a> = &'a dyn Fn(&str) -> bool;
+    let forms: [(&str, &str, Parser<'_>); 8] = [
+        ("a service", "address", &|text| {
+            words::service_id(text).is_ok()
+        }),
+        ("a backend", "address", &|text| words::backend(text).is_ok()),
+        ("a backend", "mac", &|text| words::mac(text).is_ok()),
+        ("a backend", "quic_server_id", &|text| {
+            words::quic_server_id(text).is_ok()
+        }),
+        ("a service", "transition_window", &|text| {
+            words::transition_window(text).is_ok()
+        }),
+        ("nat", "ports", &|text| words::port_range(text).is_ok()),
+        ("nat", "address", &ip(false)),
+        ("nat", "address6", &ip(true)),
+    ];
+    let mut right = [0; 8];
+    let mut dice = 1_u64;
+    let mut below = |limit: usize| {
+        // Knuth's MMIX; its upper bits are the better ones.
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (dice >> 33) as usize % limit
+    };
+    for _ in 0..100_000 {
+        let pieces = 1 + below(6);
+        let text: String = (0..pieces).map(|_| PIECES[below(PIECES.len())]).collect();
+        for (right, (table, field, parser)) in right.iter_mut().zip(forms) {
+            if parser(&text) {
+                *right += 1;
+                assert!(is_form(table, field, &text), "{field} of {table}: {text:?}");
+            }
+        }
+    }
+    assert!(right.iter().all(|right| *right > 20), "{right:?}");
 }
 
 #[test]
