@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Say whether a config file is valid, and everything that is wrong with it
     Check(Check),
+    /// Print what a config file can say
+    Config(Config),
     /// Have a running instance read its config file again; all of it is applied, or nothing
     Reload(Reload),
     /// End a running instance and its balancing; also what one has left that was killed
@@ -103,6 +105,26 @@ pub(crate) struct Check {
     /// Config file (docs/config.md)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// A commented file that shows every field
+    Example,
+    /// A JSON schema of the file, for editors
+    Schema,
+    /// Every field, as in docs/config.md
+    #[command(hide = true)]
+    Reference,
 }
 
 #[derive(Debug, Args)]

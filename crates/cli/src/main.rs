@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(run) => commands::run::run(run),
         Command::Check(check) => commands::check::check(&check),
+        Command::Config(config) => commands::config::config(&config.command),
         Command::Reload(reload) => commands::reload::reload(&reload),
         Command::Stop(stop) => commands::stop::stop(stop),
         Command::Status(status) => commands::status::status(&status),

@@ -30,6 +30,8 @@ pub const MAX_RATE: u32 = 10_000_000;
 pub const MAX_PREFIXES: usize = limits::MAX_PREFIXES as usize;
 /// Backends with a QUIC server id, over all services.
 pub const MAX_QUIC_SERVERS: usize = limits::MAX_QUIC_SERVERS as usize;
+/// The largest config rotation; seven marks connection IDs that are not routable.
+pub(super) const MAX_QUIC_CONFIG: u8 = 6;
 /// Size of a configuration file; 10,000 services of 6 backends take about 3 MB.
 pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Seed of flow hash and rings unless configured: instances with equal configurations then agree

@@ -3,9 +3,10 @@
 //!
 //! The way of a file: `source` reads it, `reader` walks the TOML tree, `file` makes `raw` values
 //! of it (through the short forms of `words`), `check` turns those into the validated types.
-//! Flags enter at `raw`. Every step reports all it finds wrong, with positions, to `problem`.
+//! Flags enter at `raw`; `fields` describes what a file can say. Every step reports all it finds wrong, with positions, to `problem`.
 
 mod check;
+mod fields;
 mod file;
 mod flags;
 mod host;
@@ -15,11 +16,13 @@ mod problem;
 mod raw;
 mod reader;
 mod source;
+mod verdict;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use fields::{json_schema, reference};
 pub use file::{load, parse};
 pub use flags::{FlagInput, from_flags};
 pub use host::{Host, Listener};
@@ -30,6 +33,7 @@ pub use limits::{
 };
 pub use origin::Origin;
 pub use problem::{ConfigError, Problem, Problems};
+pub use verdict::{FoundProblem, Verdict};
 
 use engine::desired::Desired;
 
