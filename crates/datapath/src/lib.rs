@@ -12,6 +12,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod answer;
 mod classify;
 mod decap;
 mod fragment;
@@ -27,6 +28,7 @@ mod too_big;
 mod verdict;
 mod walk;
 
+pub use answer::Answer;
 pub use decap::{DecapTables, decapsulate};
 pub use icmp::Messages;
 pub use link::{Carried, carried};
@@ -34,7 +36,7 @@ pub use nat::rewrite;
 pub use packet::{Packet, RouteQuery, Way};
 pub use parse::{Header, HeaderFacts, Ip, Parsed, Segment, Transport, parse};
 pub use tables::{AllTables, EstablishError, FamilyTables, FlowTable, InsertError, Tables};
-pub use too_big::Answer;
+
 pub use verdict::Verdict;
 
 use abi::control::feature;

@@ -6,6 +6,7 @@
 //!
 //! Tables are taken to have room, and paces not to be reached.
 
+mod answer;
 mod bytes;
 mod icmp;
 mod instance;
@@ -234,7 +235,7 @@ impl Arrival<'_> {
         service: usize,
         backend: Option<usize>,
     ) -> Expected {
-        match icmp::too_big(self.frame, packet, mtu) {
+        match answer::too_big(self.frame, packet, mtu) {
             Some(frame) => self.forwarded(
                 Reason::TooBig,
                 Some(service),
