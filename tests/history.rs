@@ -13,8 +13,8 @@ use abi::flow::FlowKeyV4;
 use abi::reason::{Action, Reason};
 use abi::slot::STEADY;
 use engine::desired::{
-    Backend, BackendState, Desired, ForwardingMode, Limits, Mac, NextHop, Protocol, Service,
-    ServiceId, ServicePort, Timeouts, Track,
+    Backend, BackendState, Desired, ForwardingMode, Limits, Mac, NextHop, NoBackend, Protocol,
+    Service, ServiceId, ServicePort, Timeouts, Track,
 };
 use engine::live::{Live, ServiceView};
 use engine::maps::Maps;
@@ -173,6 +173,8 @@ fn desired(fleet: &Fleet, terms: &Terms, window: Duration) -> Desired {
             },
             transition_window: window,
             ring_log2: Some(fleet.ring_log2),
+            // A packet that is answered would look like one that is forwarded.
+            no_backend: NoBackend::Drop,
             ..Service::new(id, backends.clone())
         }
     };

@@ -11,12 +11,12 @@ use wire::{Be16, Be32};
 
 use crate::icmp::Messages;
 use crate::parse::{self, Header};
-use crate::{Packet, Parsed, Transport, link};
+use crate::{MAX_IP_OFFSET, Packet, Parsed, Transport, link};
 
 /// Hop limit of what we send ourselves (RFC 1700's recommendation).
 pub(crate) const OWN_TTL: u8 = 64;
 /// Where a piece of a packet can begin that an error quotes: behind tags, within the quote.
-const MAX_PIECE_OFFSET: usize = 22 + V6::MOST_QUOTED;
+const MAX_PIECE_OFFSET: usize = MAX_IP_OFFSET + V6::MOST_QUOTED;
 
 /// The headers of an answer.
 pub trait Answer: Header {

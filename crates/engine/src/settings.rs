@@ -4,7 +4,7 @@ use abi::control::{Settings, feature};
 use abi::pace;
 
 use crate::clock::tick;
-use crate::desired::{Desired, ForwardingMode, ServicePort};
+use crate::desired::{Desired, ForwardingMode, NoBackend, ServicePort};
 
 /// What goes to `.rodata`.
 #[must_use]
@@ -24,6 +24,8 @@ pub fn settings(desired: &Desired, report: bool) -> Settings {
         outer_ttl: desired.tunnel.ttl.into(),
         exceptions_per_window: per_window(desired.limits.exceptions_per_second),
         icmp_errors_per_window: per_window(desired.limits.icmp_errors_per_second),
+        rejections_per_window: per_window(desired.limits.rejections_per_second),
+        reserved: 0,
     }
 }
 
@@ -56,6 +58,7 @@ fn features(desired: &Desired) -> u32 {
         add(service.id.address.single().is_none(), feature::PREFIX);
         add(service.quic.is_some(), feature::QUIC);
         add(service.echo, feature::ECHO);
+        add(service.no_backend == NoBackend::Reject, feature::REJECT);
         if service.mode.encapsulates() {
             for backend in &service.backends {
                 add(backend.address.is_ipv4(), feature::OUTER_V4);
@@ -83,6 +86,7 @@ pub(crate) fn names(features: u32) -> String {
         (feature::OUTER_V4, "outer IPv4 headers"),
         (feature::OUTER_V6, "outer IPv6 headers"),
         (feature::ECHO, "answers to echo requests"),
+        (feature::REJECT, "no_backend = \"reject\""),
     ];
     let used = names.iter().filter(|(bit, _)| features & bit != 0);
     used.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")

@@ -156,6 +156,11 @@ fn needs_restart(old: &Desired, new: &Desired) -> Vec<String> {
             old.icmp_errors_per_second,
             new.icmp_errors_per_second,
         ),
+        (
+            "rejections_per_second",
+            old.rejections_per_second,
+            new.rejections_per_second,
+        ),
     ] {
         compare(&format!("[limits] {field}"), &old, &new);
     }

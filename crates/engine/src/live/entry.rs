@@ -9,7 +9,8 @@ use wire::ethernet::Addresses;
 use wire::{Be16, Be32, ipv4, ipv6};
 
 use crate::desired::{
-    Affinity, Backend, BackendState, Desired, ForwardingMode, NextHop, Service, ServicePort, Track,
+    Affinity, Backend, BackendState, Desired, ForwardingMode, NextHop, NoBackend, Service,
+    ServicePort, Track,
 };
 use crate::directory::address;
 
@@ -24,6 +25,10 @@ pub(crate) fn service(service: &Service, ring: Ring) -> service::Service {
         Track::Always => service::TRACK_ALWAYS,
         Track::Auto | Track::Never => 0,
     };
+    let reject = match service.no_backend {
+        NoBackend::Reject => service::REJECT,
+        NoBackend::Drop => 0,
+    };
     let port = match service.id.port {
         ServicePort::Exact(port) => port,
         ServicePort::Any => 0,
@@ -32,7 +37,7 @@ pub(crate) fn service(service: &Service, ring: Ring) -> service::Service {
     service::Service {
         ring,
         mode: mode(service.mode),
-        flags: affinity | track | service.quic.map_or(0, |_| service::QUIC),
+        flags: affinity | track | reject | service.quic.map_or(0, |_| service::QUIC),
         port: Be16::new(port),
         quic_server_id_length: service.quic.map_or(0, |quic| quic.server_id_length),
         quic_config: service.quic.map_or(0, |quic| quic.config),

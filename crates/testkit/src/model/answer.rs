@@ -1,9 +1,9 @@
-//! What a balancer sends itself: ICMP (RFC 792, RFC 1191), ICMPv6 (RFC 4443).
+//! What a balancer sends itself: ICMP (RFC 792, RFC 1191), ICMPv6 (RFC 4443), TCP (RFC 9293).
 
 use std::net::IpAddr;
 
 use super::bytes::{field, put, sum};
-use super::packet::{Packet, Part};
+use super::packet::{Packet, Part, TCP};
 
 /// Hop limit of messages of our own.
 pub(super) const OWN_HOPS: u8 = 64;
@@ -20,6 +20,45 @@ pub(super) fn is_one_host(address: IpAddr) -> bool {
 pub(super) fn too_big(frame: &[u8], packet: &Packet, mtu: usize) -> Option<Vec<u8>> {
     let kind = if packet.is_v6() { [2, 0] } else { [3, 4] };
     complaint(frame, packet, kind, mtu)
+}
+
+/// What a host answers where nobody listens: a reset (RFC 9293, section 3.10.7.1), or "port
+/// unreachable" (RFC 1122, section 4.1.3.1; RFC 4443, section 3.1).
+pub(super) fn refusal(frame: &[u8], packet: &Packet) -> Option<Vec<u8>> {
+    match (packet.protocol, packet.is_v6()) {
+        (TCP, _) => reset(frame, packet),
+        (_, false) => complaint(frame, packet, [3, 3], 0),
+        (_, true) => complaint(frame, packet, [1, 4], 0),
+    }
+}
+
+fn reset(frame: &[u8], packet: &Packet) -> Option<Vec<u8>> {
+    if !may_be_answered(packet) {
+        return None;
+    }
+    let segment = &frame[packet.transport..packet.end];
+    let [fin, syn, rst, ack] = [0, 1, 2, 4].map(|bit| segment[13] >> bit & 1 == 1);
+    let header_length = usize::from(segment[12] >> 4) * 4;
+    if rst || header_length < 20 || header_length > segment.len() {
+        return None;
+    }
+    let number = |at: usize| u32::from_be_bytes([0, 1, 2, 3].map(|i| segment[at + i]));
+    let length = segment.len() - header_length + usize::from(syn) + usize::from(fin);
+    let mut answer = [&segment[2..4], &segment[..2]].concat();
+    if ack {
+        // "<SEQ=SEG.ACK><CTL=RST>"
+        answer.extend(number(8).to_be_bytes());
+        answer.extend([0, 0, 0, 0, 0x50, 0x04]);
+    } else {
+        // "<SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>"
+        answer.extend([0; 4]);
+        answer.extend(number(4).wrapping_add(length as u32).to_be_bytes());
+        answer.extend([0x50, 0x14]);
+    }
+    answer.extend([0; 6]);
+    let total = sum(&[&answer]) + pseudo_header(frame, packet, TCP, answer.len());
+    put(&mut answer, 16, field(total, 0));
+    Some(sent_back(frame, packet, TCP, &answer))
 }
 
 /// Whether a packet may be answered at all: no later fragment, and nothing from nobody in particular
@@ -45,7 +84,7 @@ fn complaint(frame: &[u8], packet: &Packet, kind: [u8; 2], says: usize) -> Optio
     }
     put(&mut message, 2, field(total, 0));
     let protocol = if packet.is_v6() { 58 } else { 1 };
-    Some(answer(frame, packet, protocol, &message))
+    Some(sent_back(frame, packet, protocol, &message))
 }
 
 /// RFC 9293, section 3.1, and RFC 8200, section 8.1: the same sum whichever way the packet goes.
@@ -55,7 +94,7 @@ fn pseudo_header(frame: &[u8], packet: &Packet, protocol: u8, length: usize) -> 
 }
 
 /// A frame back to the sender of a packet, from the address that the packet was sent to.
-fn answer(frame: &[u8], packet: &Packet, protocol: u8, payload: &[u8]) -> Vec<u8> {
+fn sent_back(frame: &[u8], packet: &Packet, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let (at, length) = packet.addresses();
     let source = &frame[at + length..at + 2 * length];
     let destination = &frame[at..at + length];

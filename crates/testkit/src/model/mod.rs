@@ -248,6 +248,24 @@ impl Arrival<'_> {
     }
 }
 
+impl Model {
+    /// A packet to a service that has nobody who takes it.
+    fn without_backend(&self, ours: &Ours<'_>, service: usize, backend: Option<usize>) -> Expected {
+        let arrival = ours.arrival;
+        let refusal = match self.instance.services[service].rejects {
+            true => answer::refusal(arrival.frame, ours.packet),
+            false => None,
+        };
+        match refusal {
+            Some(frame) => {
+                let reason = Reason::Rejected;
+                arrival.forwarded(reason, Some(service), backend, arrival.interface, frame)
+            }
+            None => arrival.dropped(Reason::NoBackend, service, backend),
+        }
+    }
+}
+
 fn fragment_key(packet: &Packet, identification: u32) -> FragmentKey {
     (
         packet.source,
