@@ -30,8 +30,10 @@ pub(crate) fn answer<F: Messages + Answer, P: Packet, T: Tables>(
 ) -> Reason {
     let packet = &mut packet.local();
     let zero = tables.zero();
-    let service = tables.service(found.service);
-    if !service.is_some_and(|service| service.flags & service::REJECT != 0) {
+    let flags = tables
+        .service(found.service)
+        .map_or(0, |service| service.flags);
+    if flags & service::REJECT == 0 {
         return Reason::NoBackend;
     }
     let Ok(parsed) = parse::<F, _>(packet, ip_offset, || zero) else {
