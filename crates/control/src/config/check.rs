@@ -94,6 +94,9 @@ fn limits(raw: &RawConfig) -> Limits {
         icmp_errors_per_second: raw
             .icmp_errors_per_second
             .unwrap_or(default.icmp_errors_per_second),
+        rejections_per_second: raw
+            .rejections_per_second
+            .unwrap_or(default.rejections_per_second),
     }
 }
 

@@ -117,6 +117,7 @@ fn limits<'a>(reader: &mut Reader<'a>, table: Table<'a>, raw: &mut RawConfig) {
     raw.exceptions = limit("exceptions", 1, MAX_FLOWS);
     raw.exceptions_per_second = limit("exceptions_per_second", 1, MAX_RATE);
     raw.icmp_errors_per_second = limit("icmp_errors_per_second", 0, MAX_RATE);
+    raw.rejections_per_second = limit("rejections_per_second", 0, MAX_RATE);
 }
 
 /// A text field in one of the short forms.

@@ -24,7 +24,7 @@ pub const MIN_NAT_PORT: u16 = 1_024;
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
 /// Longest time that a changed slot enters flows, a day.
 pub const MAX_TRANSITION_WINDOW: Duration = Duration::from_secs(86_400);
-/// Rate of entries and of ICMP errors on one CPU; no CPU does as many.
+/// Rate of entries, ICMP errors and refusals on one CPU; no CPU does as many.
 pub const MAX_RATE: u32 = 10_000_000;
 /// Services of a prefix, for each address family.
 pub const MAX_PREFIXES: usize = limits::MAX_PREFIXES as usize;

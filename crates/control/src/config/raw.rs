@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use engine::desired::{
-    Affinity, BackendState, ForwardingMode, Mac, Quic, QuicServerId, ServiceId, Track,
+    Affinity, BackendState, ForwardingMode, Mac, NoBackend, Quic, QuicServerId, ServiceId, Track,
 };
 
 use super::problem::Problem;
@@ -41,6 +41,7 @@ pub(super) struct RawConfig {
     pub(super) exceptions: Option<u32>,
     pub(super) exceptions_per_second: Option<u32>,
     pub(super) icmp_errors_per_second: Option<u32>,
+    pub(super) rejections_per_second: Option<u32>,
     pub(super) seed: Option<u64>,
 }
 
@@ -55,6 +56,7 @@ pub(super) struct RawService {
     pub(super) track: Option<At<Track>>,
     pub(super) transition_window: Option<At<Duration>>,
     pub(super) echo: Option<At<bool>>,
+    pub(super) no_backend: NoBackend,
     pub(super) quic: Option<At<Quic>>,
     pub(super) gue_port: Option<At<u16>>,
     pub(super) ring_slots: Option<At<u32>>,

@@ -77,7 +77,7 @@ impl DataPlane {
     /// The maps are another version's, or the flow seed is another: every flow would move.
     pub fn adopt(pins: &Pins, desired: &Desired, image: &Image) -> Result<Self, EngineError> {
         let old = Old::open(pins)?;
-        let before = old.meta.settings;
+        let before = old.meta;
         let wanted = crate::settings(desired, false);
         if before.flow_seed != wanted.flow_seed {
             return Err(foreign(
@@ -88,14 +88,14 @@ impl DataPlane {
                 ),
             ));
         }
-        let settings = crate::settings::both(&before, &wanted);
+        let settings = crate::settings::both(before.features, before.any_port, &wanted);
         let sizes = Sizes::of(image, &desired.limits, settings.features);
         Self::over(pins, &old, settings, sizes)
     }
 
     /// The seed of the flows that an earlier process has left.
     pub fn pinned_seed(pins: &Pins) -> Result<u64, EngineError> {
-        Ok(read_meta(pins)?.settings.flow_seed)
+        Ok(read_meta(pins)?.flow_seed)
     }
 
     /// Whether this plane's program can be exchanged while packets flow.

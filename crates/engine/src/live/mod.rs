@@ -340,7 +340,7 @@ impl Live {
                 what: "another seed: every flow would move".into(),
             });
         }
-        let both = both(&self.settings, &wanted);
+        let both = both(self.settings.features, self.settings.any_port, &wanted);
         Ok((both != self.settings).then_some(both))
     }
 

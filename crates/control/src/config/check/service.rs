@@ -37,6 +37,7 @@ impl Checker<'_> {
                 .transition_window
                 .as_ref()
                 .map_or(Service::TRANSITION_WINDOW, |at| at.value),
+            no_backend: raw.no_backend,
             quic: raw.quic.as_ref().map(|at| at.value),
             ring_log2,
             ..Service::new(raw.id.as_ref()?.value, backends)

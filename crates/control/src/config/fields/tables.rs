@@ -191,6 +191,13 @@ static LIMITS: Table = Table {
             Value("1000"),
             "How many \"packet too big\" each CPU may send in a second.",
         ),
+        field(
+            "rejections_per_second",
+            Integer(0..=MAX_RATE as u64),
+            Value("10000"),
+            "How many packets each CPU may refuse in a second (`no_backend = \"reject\"`); those \
+             beyond are dropped.",
+        ),
     ],
 };
 

@@ -1,6 +1,8 @@
 //! `[[service]]` and its backends.
 
-use engine::desired::{Affinity, BackendState, ForwardingMode, Quic, QuicServerId, Track};
+use engine::desired::{
+    Affinity, BackendState, ForwardingMode, NoBackend, Quic, QuicServerId, Track,
+};
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -64,6 +66,7 @@ fn service<'a>(
         false => Some(ForwardingMode::default()),
     };
     let affinity = reader.choice(table, "affinity", &Affinity::ALL);
+    let no_backend = reader.choice(table, "no_backend", &NoBackend::ALL);
     Some(RawService {
         id: word(reader, table, "address", example, words::service_id),
         mode,
@@ -77,6 +80,7 @@ fn service<'a>(
             words::transition_window,
         ),
         echo: reader.boolean(table, "echo"),
+        no_backend: no_backend.map(|at| at.value).unwrap_or_default(),
         quic: quic(reader, table),
         gue_port: number(reader, table, "gue_port", 1, u16::MAX),
         ring_slots: number(reader, table, "ring_slots", MIN_RING_SLOTS, MAX_RING_SLOTS),

@@ -265,7 +265,7 @@ fn backends_are_written_in_one_word_in_both_families() {
 
 #[test]
 fn the_fields_of_a_service_arrive() {
-    use engine::desired::{BackendState, ForwardingMode, Quic, QuicServerId, Track};
+    use engine::desired::{BackendState, ForwardingMode, NoBackend, Quic, QuicServerId, Track};
     let udp = "udp://10.0.0.10:443";
     let backend = Backend::new([10, 0, 0, 2]);
     let plain = one(udp, "", "\"10.0.0.2\"");
@@ -298,6 +298,11 @@ fn the_fields_of_a_service_arrive() {
             with(|s| s.transition_window = MAX_TRANSITION_WINDOW),
         ),
         ("echo = false", with(|s| s.echo = false)),
+        ("no_backend = \"reject\"", plain.clone()),
+        (
+            "no_backend = \"drop\"",
+            with(|s| s.no_backend = NoBackend::Drop),
+        ),
         ("quic = false", plain.clone()),
     ] {
         assert_eq!(one(udp, fields, "\"10.0.0.2\""), expected, "{fields}");
@@ -330,7 +335,8 @@ fn the_fields_of_a_service_arrive() {
 fn the_settings_of_an_instance_arrive() {
     let text = "[nat]\naddress6 = \"2001:db8::1\"\n[tunnel]\nsource = \"10.0.0.1\"\n\
                 source6 = \"2001:db8::2\"\nttl = 255\nentropy = true\n[limits]\n\
-                exceptions = 7\nexceptions_per_second = 8\nicmp_errors_per_second = 0\n";
+                exceptions = 7\nexceptions_per_second = 8\nicmp_errors_per_second = 0\n\
+                rejections_per_second = 9\n";
     let desired = parse("lb.toml", text).unwrap().desired;
     let show = |address: Option<IpAddr>| address.unwrap().to_string();
     assert_eq!(show(desired.nat.address6.map(IpAddr::V6)), "2001:db8::1");
@@ -343,9 +349,10 @@ fn the_settings_of_an_instance_arrive() {
         (
             limits.exceptions,
             limits.exceptions_per_second,
-            limits.icmp_errors_per_second
+            limits.icmp_errors_per_second,
+            limits.rejections_per_second
         ),
-        (7, 8, 0)
+        (7, 8, 0, 9)
     );
 }
 

@@ -1,6 +1,6 @@
 //! `[[service]]`, its backends, and `quic`.
 
-use engine::desired::{Affinity, BackendState, ForwardingMode, QuicServerId, Track};
+use engine::desired::{Affinity, BackendState, ForwardingMode, NoBackend, QuicServerId, Track};
 
 use super::forms::{BACKEND_TEXT, MAC, SERVER_ID, SERVICE_ADDRESS};
 use crate::config::fields::Fallback::{Required, Value, Words};
@@ -80,6 +80,15 @@ pub(super) static SERVICE: Table = Table {
             Value("true"),
             "Answer pings to the address while it has a live service. It is about the address: \
              one service says it for all services of the address.",
+        ),
+        field(
+            "no_backend",
+            Choice(&words(&NoBackend::ALL)),
+            Value("\"reject\""),
+            "What clients meet while every backend is down. `\"reject\"`: they are refused at once, \
+             as by a host where nobody listens: TCP with a reset, UDP with ICMP \"port \
+             unreachable\" (reason `rejected`). `\"drop\"`: they hear nothing and try again (reason \
+             `no_backend`).",
         ),
         field(
             "quic",
