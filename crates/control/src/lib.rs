@@ -6,6 +6,7 @@ pub mod api;
 pub mod config;
 pub mod decap;
 pub mod instance;
+pub mod metrics;
 pub mod nexthop;
 pub mod replay;
 pub mod status;

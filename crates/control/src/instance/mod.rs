@@ -28,6 +28,7 @@ use tracing::{info, warn};
 
 use crate::api::{self, ApiError, Role};
 use crate::config::Origin;
+use crate::metrics::{self, MetricsError, MetricsSettings};
 use crate::nexthop::{InterfaceError, NextHopError, NextHops, Resolution, Target, targets};
 
 pub(crate) use name::{MAX_NAME, is_valid};
@@ -51,6 +52,8 @@ pub struct RunOptions {
     pub mode: AttachMode,
     /// Name of the instance.
     pub name: String,
+    /// Whether metrics are served, and where.
+    pub metrics: MetricsSettings,
 }
 
 /// Why an instance does not run (any more).
@@ -94,6 +97,9 @@ pub enum RunError {
     /// Status socket.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Standard output or signals.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -110,6 +116,8 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let listener = api::listen(Role::Balancer, &options.name)?;
+    let metrics = metrics::bind(&options.metrics).await?;
+    let per_backend = options.metrics.per_backend;
     let origin = options.origin.clone();
     let targets = targets(options.desired.backends());
     let (instance, next_hops) = start::start(options).await?;
@@ -125,6 +133,14 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     // A task of its own, so that it answers while a reload waits for neighbours.
     let mut tasks = JoinSet::new();
     tasks.spawn(server);
+    if let Some(listener) = metrics {
+        let instance = Arc::clone(&running.instance);
+        let source = Arc::new(move || report::told(lock(&instance).status()));
+        tasks.spawn(async move {
+            metrics::serve_metrics(listener, per_backend, source).await;
+            Ok(())
+        });
+    }
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let result = loop {
