@@ -194,3 +194,46 @@ fn the_page_of_metrics_explains_every_reason_as_the_program_does() {
         assert!(page.contains(&row), "expected in docs/metrics.md: {row}");
     }
 }
+
+/// The names of metrics in a text.
+fn named(text: &str) -> std::collections::BTreeSet<&str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names = text.split(|c| !is_part(c));
+    names.filter(|name| name.starts_with("evenkeel_")).collect()
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_none_that_is_not_there() {
+    let text = text(Format::Prometheus);
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let made: std::collections::BTreeSet<_> = types
+        .filter_map(|line| Some(line.split_once(' ')?.0))
+        .collect();
+    let dashboard = include_str!("../../../../deploy/grafana/evenkeel.json");
+    let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    assert!(
+        parsed["schemaVersion"].as_u64().unwrap() >= 38,
+        "Grafana 10"
+    );
+    assert_eq!(named(dashboard), made);
+    let alerts = include_str!("../../../../deploy/prometheus/alerts.yml");
+    assert!(named(alerts).is_subset(&made), "{:?}", named(alerts));
+}
+
+#[test]
+fn the_panels_of_the_dashboard_do_not_overlap() {
+    let dashboard = include_str!("../../../../deploy/grafana/evenkeel.json");
+    let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let mut taken = std::collections::HashSet::new();
+    let mut ids = std::collections::HashSet::new();
+    for panel in parsed["panels"].as_array().unwrap() {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()));
+        let [x, y, w, h] =
+            ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+        assert!(x + w <= 24, "{panel}");
+        let cells = (y..y + h).flat_map(|y| (x..x + w).map(move |x| (x, y)));
+        for cell in cells {
+            assert!(taken.insert(cell), "{panel}");
+        }
+    }
+}
