@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Check(check) => commands::check::check(&check),
         Command::Reload(reload) => commands::reload::reload(&reload),
         Command::Status(status) => commands::status::status(&status),
+        Command::Top(top) => commands::top::top(&top),
         Command::Explain(explain) => commands::replay::explain(explain),
         Command::Replay(replay) => commands::replay::replay(replay),
         Command::Decap(decap) => commands::decap::decap(decap),

@@ -10,3 +10,4 @@ pub(crate) mod replay;
 pub(crate) mod run;
 mod source;
 pub(crate) mod status;
+pub(crate) mod top;
