@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -70,6 +70,29 @@ fn promtool_finds_nothing_wrong_with_the_metrics_of_a_running_instance() {
         page(&host, address(METRICS), "/healthz").as_deref(),
         Some("ok\n")
     );
+}
+
+#[test]
+fn a_listener_of_metrics_stays_where_it_is_until_a_restart() {
+    let mut scene = scene("metricsfixed");
+    let moved = CONFIG.replace("9464", "9465");
+    let _same_path = scene.folder().write("config.toml", moved);
+    let Finished { code, stderr, .. } = scene.command("reload");
+    assert_eq!(code, Some(1));
+    let expected = "[metrics]: listen 127.0.0.1:9464, per_backend true is running, listen \
+                    127.0.0.1:9465, per_backend true is in the file";
+    assert!(stderr.contains(expected), "{stderr}");
+    // Somebody else's port is an error with nothing left behind.
+    scene.balancer().stop().expect("it ends");
+    let taken = scene.balancer_host().inside(|| TcpListener::bind(METRICS));
+    let _taken = taken.expect("the host is there").expect("a free port");
+    let path = scene.folder().path().join("config.toml");
+    let _same_path = scene.folder().write("config.toml", CONFIG);
+    let Finished { code, stderr, .. } = scene.command(&format!("run --config {}", path.display()));
+    assert_eq!(code, Some(1));
+    let expected = "error: cannot serve metrics at 127.0.0.1:9464: Address already in use";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    assert!(scene.programs().is_empty() && !scene.has_socket());
 }
 
 #[test]

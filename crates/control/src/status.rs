@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -155,6 +156,26 @@ pub struct ApplyStatus {
     pub last_success_unix_seconds: Option<f64>,
     /// How long that took, from the configuration's check to its last write.
     pub last_duration_seconds: Option<f64>,
+}
+
+impl ApplyStatus {
+    /// One came into force, now; it `took` this long.
+    pub fn note_applied(&mut self, took: Duration) {
+        self.applied += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.last_success_unix_seconds = now.ok().map(|now| now.as_secs_f64());
+        self.last_duration_seconds = Some(took.as_secs_f64());
+    }
+
+    /// One was refused.
+    pub fn note_refused(&mut self) {
+        self.refused += 1;
+    }
+
+    /// The data plane did not take one.
+    pub fn note_failed(&mut self) {
+        self.failed += 1;
+    }
 }
 
 /// What a reload did: the answer to `POST /v1/reload`.

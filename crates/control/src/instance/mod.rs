@@ -116,8 +116,8 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let listener = api::listen(Role::Balancer, &options.name)?;
-    let metrics = metrics::bind(&options.metrics).await?;
-    let per_backend = options.metrics.per_backend;
+    let metrics_settings = options.metrics;
+    let metrics = metrics::bind(&metrics_settings).await?;
     let origin = options.origin.clone();
     let targets = targets(options.desired.backends());
     let (instance, next_hops) = start::start(options).await?;
@@ -127,6 +127,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
         next_hops,
         targets,
         origin,
+        metrics: metrics_settings,
     };
     let (reload, mut reloads) = mpsc::channel(1);
     let server = api::serve(listener, Arc::clone(&running.instance), reload);
@@ -137,7 +138,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
         let instance = Arc::clone(&running.instance);
         let source = Arc::new(move || report::told(lock(&instance).status()));
         tasks.spawn(async move {
-            metrics::serve_metrics(listener, per_backend, source).await;
+            metrics::serve_metrics(listener, metrics_settings.per_backend, source).await;
             Ok(())
         });
     }
@@ -175,6 +176,8 @@ struct Running {
     /// What `next_hops` follows.
     targets: Vec<Target>,
     origin: Option<Origin>,
+    /// As they were at the start.
+    metrics: MetricsSettings,
 }
 
 type Changes = Vec<(IpAddr, Resolution)>;

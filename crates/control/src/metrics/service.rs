@@ -89,10 +89,11 @@ pub(super) fn encode_services(
         "Backends of a service, by their state",
     )?;
     for service in services {
-        let mut counts = STATES.map(|state| (state, 0_u64));
-        for backend in &service.backends {
-            if let Some((_, count)) = counts.iter_mut().find(|(state, _)| *state == backend.state) {
-                *count += 1;
+        let mut counts = STATES.map(|state| (state, 0_u64)).to_vec();
+        for BackendStatus { state, .. } in &service.backends {
+            match counts.iter_mut().find(|(known, _)| known == state) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((state, 1)),
             }
         }
         for (state, count) in counts {

@@ -37,3 +37,25 @@ impl std::fmt::Display for MetricsSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_told_with_both_values() {
+        let silent = MetricsSettings::default();
+        assert_eq!(silent.needs_restart(&silent), None);
+        let served = MetricsSettings {
+            listen: "127.0.0.1:9464".parse().ok(),
+            ..silent
+        };
+        assert_eq!(
+            silent.needs_restart(&served).as_deref(),
+            Some(
+                "[metrics]: no listener is running, listen 127.0.0.1:9464, per_backend true is in \
+                 the file"
+            )
+        );
+    }
+}

@@ -237,3 +237,20 @@ fn the_panels_of_the_dashboard_do_not_overlap() {
         }
     }
 }
+
+#[test]
+fn a_state_that_nobody_has_heard_of_is_told_like_the_others() {
+    let mut status = status();
+    status.services[0].backends[0].state = "dreaming".into();
+    let text = Exporter::new(true).render(status, Format::OpenMetrics);
+    let service = "service=\"tcp://10.0.0.10:8000\"";
+    for sample in [
+        format!("evenkeel_service_backends{{{service},state=\"up\"}} 0\n"),
+        format!("evenkeel_service_backends{{{service},state=\"dreaming\"}} 1\n"),
+        format!(
+            "evenkeel_backend_state{{{service},backend=\"10.0.0.2:8000\",state=\"dreaming\"}} 1\n"
+        ),
+    ] {
+        assert!(text.contains(&sample), "{sample}: {text}");
+    }
+}
