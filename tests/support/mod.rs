@@ -9,6 +9,7 @@
 //! - `scene`: a lab with servers and a load balancer in it.
 //! - `tunnel`: what the modes with an outer header need of the lab.
 //! - `http`: a client that learns whom the server sees.
+//! - `page`: pages of HTTP servers.
 //! - `link`: interfaces as `ip` sees them.
 //! - `wait`: polling with a deadline.
 //! - `flood`: SYNs from addresses that are not the sender's.
@@ -22,6 +23,7 @@ mod folder;
 mod http;
 mod link;
 mod packet_socket;
+mod page;
 mod scene;
 mod service;
 mod stream;
@@ -36,6 +38,7 @@ pub use folder::Folder;
 pub use http::{Answer, Connection};
 pub use link::{ip, path_mtu, xdp_programs};
 pub use packet_socket::PacketSocket;
+pub use page::page;
 pub use scene::{PORT, Scene, dropped, reason, tag};
 pub use service::{Family, Service};
 pub use stream::{Stream, StreamReport};

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Stop(Stop),
     /// Show services, backends, counters and reasons of a running instance
     Status(Status),
+    /// Watch a running instance: rates of services, backends and reasons, in the terminal
+    Top(Top),
     /// Say what would be done with a packet, and why
     Explain(Explain),
     /// Run the packets of a capture through the real program
@@ -149,6 +151,16 @@ pub(crate) struct Status {
     /// Print JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
+    /// Name of the instance; default: that of the network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Print one frame, of rates over a second, and end; so it does where there is no terminal
+    #[arg(long)]
+    pub(crate) once: bool,
     /// Name of the instance; default: that of the network namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Reload(reload) => commands::reload::reload(&reload),
         Command::Stop(stop) => commands::stop::stop(stop),
         Command::Status(status) => commands::status::status(&status),
+        Command::Top(top) => commands::top::top(&top),
         Command::Explain(explain) => commands::replay::explain(explain),
         Command::Replay(replay) => commands::replay::replay(replay),
         Command::Decap(decap) => commands::decap::decap(decap),

@@ -7,6 +7,7 @@ pub mod config;
 pub mod decap;
 pub mod event;
 pub mod instance;
+pub mod metrics;
 pub mod nexthop;
 pub mod plan;
 pub mod replay;

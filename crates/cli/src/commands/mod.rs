@@ -20,3 +20,4 @@ pub(crate) mod run;
 mod source;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod top;

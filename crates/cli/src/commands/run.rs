@@ -27,6 +27,7 @@ pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
     let options = RunOptions {
         origin: origin(&arguments.source, &arguments.interfaces),
         desired: checked.desired,
+        metrics: checked.metrics,
         mode: arguments.xdp.into(),
         name: arguments.instance.unwrap_or_else(default_name),
         keep: arguments.keep,

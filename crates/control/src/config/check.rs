@@ -3,6 +3,7 @@
 mod address;
 mod backends;
 mod destinations;
+mod metrics;
 mod quic;
 mod service;
 
@@ -66,9 +67,13 @@ pub(super) fn check(
         limits: limits(&raw),
         seed: raw.seed.unwrap_or(DEFAULT_SEED),
     };
+    let metrics = metrics::settings(&raw);
+    let mut warnings = warnings(&raw, &desired);
+    warnings.extend(metrics::warning(&metrics));
     Ok(Checked {
-        warnings: warnings(&raw, &desired),
         desired,
+        metrics,
+        warnings,
     })
 }
 

@@ -1,5 +1,6 @@
 //! The TOML file: its fields, by table.
 
+mod metrics;
 mod service;
 
 use std::path::Path;
@@ -106,6 +107,7 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
     if let Some(table) = reader.table(table, "limits") {
         limits(reader, table, &mut raw);
     }
+    metrics::metrics(reader, table, &mut raw);
     raw
 }
 

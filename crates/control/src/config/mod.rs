@@ -37,6 +37,8 @@ pub use verdict::{FoundProblem, Verdict};
 
 use engine::desired::Desired;
 
+use crate::metrics::MetricsSettings;
+
 /// A commented configuration that shows every field; it is itself valid.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
@@ -45,6 +47,8 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 pub struct Checked {
     /// What the operator asked for.
     pub desired: Desired,
+    /// Whether metrics are served, and where.
+    pub metrics: MetricsSettings,
     /// One sentence each; [`Host::warnings`] finds those that depend on this host.
     pub warnings: Vec<String>,
 }

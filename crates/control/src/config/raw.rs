@@ -2,7 +2,7 @@
 //!
 //! What could not be understood is absent here and already reported.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(super) struct RawConfig {
     pub(super) icmp_errors_per_second: Option<u32>,
     pub(super) rejections_per_second: Option<u32>,
     pub(super) seed: Option<u64>,
+    pub(super) metrics_listen: Option<SocketAddr>,
+    pub(super) metrics_per_backend: Option<bool>,
 }
 
 #[derive(Debug, Default)]

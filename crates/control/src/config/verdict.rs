@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn every_problem_has_its_place() {
         let path = Path::new("lb.toml");
-        let text = "interfaces = []\nseeed = 1\n[tunnel]\nttl = 0\n";
+        let text = "interfaces = []\n[nat]\naddres = 1\n[tunnel]\nttl = 0\n";
         let verdict = Verdict::of(path, &parse("lb.toml", text));
         let json = serde_json::to_value(&verdict).unwrap();
         let problem = |line: usize, column: usize, message: &str, expected: &str| {
@@ -101,14 +101,14 @@ mod tests {
         };
         let mut expected = [
             problem(
-                2,
+                3,
                 1,
-                "unknown field `seeed` in the configuration",
-                "expected one of interfaces, seed, service, nat, tunnel, timeouts, limits",
+                "unknown field `addres` in nat",
+                "expected one of address, address6, ports",
             ),
-            problem(4, 7, "`ttl` is 0", "expected an integer from 1 to 255"),
+            problem(5, 7, "`ttl` is 0", "expected an integer from 1 to 255"),
         ];
-        expected[0]["help"] = "did you mean `seed`?".into();
+        expected[0]["help"] = "did you mean `address`?".into();
         expected[1]["help"] = serde_json::Value::Null;
         assert_eq!(
             (&json["valid"], &json["warnings"]),

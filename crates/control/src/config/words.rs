@@ -12,7 +12,7 @@ use engine::desired::{Mac, QuicServerId};
 
 use super::limits::{MAX_TIMEOUT, MAX_TRANSITION_WINDOW, MIN_NAT_PORT};
 use super::source::Span;
-pub(super) use address::{ip_address, service_id};
+pub(super) use address::{ip_address, service_id, socket_address};
 use address::{port_number, split_port};
 
 /// What is wrong with a text and where in it.

@@ -36,6 +36,7 @@ use tracing::warn;
 use crate::api::{self, ApiError, Role, Served};
 use crate::config::Origin;
 use crate::event::{Events, What};
+use crate::metrics::{self, MetricsError, MetricsSettings};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
     interfaces, targets,
@@ -66,6 +67,8 @@ pub struct RunOptions {
     pub name: String,
     /// Packets are balanced on when the process ends.
     pub keep: bool,
+    /// Whether metrics are served, and where.
+    pub metrics: MetricsSettings,
 }
 
 /// Why an instance does not run (any more).
@@ -109,6 +112,9 @@ pub enum RunError {
     /// Status socket.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// Standard output or signals.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -125,6 +131,8 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     let _lock = InstanceLock::take(&options.name)?;
     let listener = api::listen(Role::Balancer, &options.name)?;
     let events = Events::default();
+    let metrics_settings = options.metrics;
+    let metrics = metrics::bind(&metrics_settings).await?;
     let origin = options.origin.clone();
     let targets = targets(options.desired.backends());
     let mut keep = options.keep;
@@ -139,6 +147,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
         targets,
         origin,
         events: events.clone(),
+        metrics: metrics_settings,
     };
     let served = Served {
         instance: Arc::clone(&running.instance),
@@ -148,6 +157,14 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     // A task of its own, so that it answers while a reload waits for neighbours.
     let mut tasks = JoinSet::new();
     tasks.spawn(api::serve(listener, served));
+    if let Some(listener) = metrics {
+        let instance = Arc::clone(&running.instance);
+        let source = Arc::new(move || report::told(lock(&instance).status()));
+        tasks.spawn(async move {
+            metrics::serve_metrics(listener, metrics_settings.per_backend, source).await;
+            Ok(())
+        });
+    }
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let result = loop {
@@ -220,6 +237,8 @@ struct Running {
     targets: Vec<Target>,
     origin: Option<Origin>,
     events: Events,
+    /// As they were at the start.
+    metrics: MetricsSettings,
 }
 
 type Changes = Vec<(IpAddr, Resolution)>;

@@ -89,9 +89,11 @@ impl Running {
         let Checked {
             desired,
             mut warnings,
+            metrics,
         } = origin.read()?;
         warnings.extend(Host::read().warnings(&desired));
-        let fixed = needs_restart(lock(&self.instance).desired(), &desired);
+        let mut fixed = needs_restart(lock(&self.instance).desired(), &desired);
+        fixed.extend(self.metrics.needs_restart(&metrics));
         if !fixed.is_empty() {
             return Err(ReloadError::Restart(fixed));
         }

@@ -11,6 +11,7 @@ use engine::dataplane::FlowTable;
 use engine::desired::{Backend, BackendState, ForwardingMode, Service};
 use engine::live::{BackendView, ServiceView, Standing};
 use engine::maps::Maps;
+use tracing::warn;
 
 use super::Instance;
 use super::state::Attached;
@@ -44,6 +45,8 @@ impl Instance {
             flows: self.flow_status()?,
             transitions: self.transition_status(&reasons)?,
             reasons,
+            packets_by_cpu: self.plane.packets_by_cpu()?,
+            ..Status::default()
         })
     }
 
@@ -68,6 +71,7 @@ impl Instance {
             track: service.track.to_string(),
             slots: view.slots(),
             slots_changing: u32::try_from(view.slots_changing()).unwrap_or(u32::MAX),
+            slots_settling: u32::try_from(view.slots_settling(&self.plane)).unwrap_or(u32::MAX),
             backends,
         })
     }
@@ -156,6 +160,13 @@ impl Instance {
             backends_leaving: numbers.backends_leaving,
         })
     }
+}
+
+/// What can be read; what cannot is for the log.
+pub(super) fn told<T>(result: Result<T, EngineError>) -> Option<T> {
+    result
+        .inspect_err(|error| warn!("the status cannot be read: {error}"))
+        .ok()
 }
 
 /// Whether packets to the backends have an address of ours.

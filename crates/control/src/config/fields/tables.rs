@@ -7,7 +7,7 @@ use super::Fallback::{Value, Words};
 use super::Kind::{Boolean, Duration, Integer, List, Table as Inner, Tables, Text};
 use super::{Kind, Table, field};
 use crate::config::limits::{MAX_FLOWS, MAX_INTERFACES, MAX_RATE, MAX_SERVICES, MAX_TIMEOUT};
-use forms::{INTERFACE, IPV4, IPV6, PORTS};
+use forms::{INTERFACE, IPV4, IPV6, PORTS, SOCKET_ADDRESS};
 use service::SERVICE;
 
 pub(in crate::config) static ROOT: Table = Table {
@@ -58,6 +58,12 @@ pub(in crate::config) static ROOT: Table = Table {
             Inner(&LIMITS),
             Value("{}"),
             "Room in the kernel's tables, and what the data plane may do in a second.",
+        ),
+        field(
+            "metrics",
+            Inner(&METRICS),
+            Value("{}"),
+            "What Prometheus scrapes, and where.",
         ),
     ],
 };
@@ -197,6 +203,27 @@ static LIMITS: Table = Table {
             Value("10000"),
             "How many packets each CPU may refuse in a second (`no_backend = \"reject\"`); those \
              beyond are dropped.",
+        ),
+    ],
+};
+
+static METRICS: Table = Table {
+    name: "metrics",
+    fields: &[
+        field(
+            "listen",
+            Text(SOCKET_ADDRESS),
+            Words("nowhere"),
+            "Where an HTTP server answers `/metrics`, such as `\"127.0.0.1:9464\"` or \
+             `\"[::1]:9464\"`. It asks nobody for a password: an address that others reach is worth \
+             a firewall, and `check` warns of it.",
+        ),
+        field(
+            "per_backend",
+            Boolean,
+            Value("true"),
+            "Samples of each backend, beside those of its service. With tens of thousands of \
+             backends `false` keeps scrapes small.",
         ),
     ],
 };

@@ -12,6 +12,8 @@ use super::*;
 /// Cases separated by lines of `=`: the input, a line `---`, the errors in full. An input that
 /// begins with `$` is flags. `UPDATE_EXPECT=1` writes what comes out; read the diff then.
 const ERRORS: &str = include_str!("errors.txt");
+/// A service.
+const ONE: &str = "[[service]]\naddress = \"tcp://10.0.0.10:80\"\nbackends = [\"10.0.0.2\"]";
 const SEPARATOR: &str = "\n================================\n";
 
 fn errors_of(input: &str) -> String {
@@ -89,8 +91,9 @@ fn the_example_parses_and_the_defaults_it_shows_are_the_defaults() {
         writeln!(text, "{}", field.unwrap_or(line)).unwrap();
         text
     });
-    let full = parse("shown.toml", &shown).unwrap().desired;
-    let plain = checked.desired;
+    let full = parse("shown.toml", &shown).unwrap();
+    assert_eq!(full.metrics.per_backend, checked.metrics.per_backend);
+    let (full, plain) = (full.desired, checked.desired);
     assert_eq!(
         full.nat.address.map(IpAddr::from),
         Some(IpAddr::from([10, 0, 0, 10]))
@@ -240,6 +243,25 @@ fn service_addresses_are_addresses_and_prefixes_of_both_families() {
         let expected = if shown.is_empty() { written } else { shown };
         assert_eq!(service.id.to_string(), expected);
     }
+}
+
+#[test]
+fn metrics_are_served_where_it_is_said_and_nowhere_else() {
+    let checked = |text: &str| parse("lb.toml", &format!("{text}\n{ONE}")).unwrap();
+    let silent = checked("");
+    assert_eq!(silent.metrics, MetricsSettings::default());
+    assert_eq!(silent.metrics.listen, None);
+    let local = checked("[metrics]\nlisten = \"[::1]:9464\"\nper_backend = false");
+    let listen = "[::1]:9464".parse().ok();
+    let per_backend = false;
+    let settings = MetricsSettings {
+        listen,
+        per_backend,
+    };
+    assert_eq!((local.metrics, local.warnings), (settings, vec![]));
+    let open = checked("[metrics]\nlisten = \"0.0.0.0:9464\"");
+    assert_eq!(open.warnings.len(), 1);
+    assert!(open.warnings[0].starts_with("whoever reaches 0.0.0.0:9464 can read the metrics"));
 }
 
 #[test]

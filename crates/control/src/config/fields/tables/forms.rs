@@ -42,6 +42,11 @@ pub(super) const PORTS: Form = Form {
     pattern: r"^[0-9]+-[0-9]+$",
     example: "10240-32767",
 };
+pub(super) const SOCKET_ADDRESS: Form = Form {
+    name: "`ADDRESS:PORT`",
+    pattern: r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]+$",
+    example: "127.0.0.1:9464",
+};
 pub(super) const SERVER_ID: Form = Form {
     name: "hexadecimal digits",
     pattern: r"^([0-9A-Fa-f]{2}){1,8}$",
