@@ -5,6 +5,7 @@
 pub mod api;
 pub mod config;
 pub mod decap;
+pub mod health;
 pub mod instance;
 pub mod nexthop;
 pub mod replay;

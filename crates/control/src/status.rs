@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::BackendHealth;
+
 /// An instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -91,6 +93,9 @@ pub struct BackendStatus {
     pub reply_bytes: u64,
     /// Flows given to it.
     pub new_flows: u64,
+    /// What its checks say; `None` if it is not checked.
+    #[serde(default)]
+    pub health: Option<BackendHealth>,
 }
 
 /// Use of the flow tables.

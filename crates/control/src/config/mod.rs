@@ -31,7 +31,11 @@ pub use limits::{
 pub use origin::Origin;
 pub use problem::{ConfigError, Problem, Problems};
 
-use engine::desired::Desired;
+use std::collections::BTreeMap;
+
+use engine::desired::{Desired, ServiceId};
+
+use crate::health::ServiceHealth;
 
 /// A commented configuration that shows every field; it is itself valid.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -41,6 +45,8 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 pub struct Checked {
     /// What the operator asked for.
     pub desired: Desired,
+    /// What is said about the health of backends; services without any of it are not in it.
+    pub health: BTreeMap<ServiceId, ServiceHealth>,
     /// One sentence each; [`Host::warnings`] finds those that depend on this host.
     pub warnings: Vec<String>,
 }

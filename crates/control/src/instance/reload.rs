@@ -79,6 +79,7 @@ impl Running {
         let Checked {
             desired,
             mut warnings,
+            ..
         } = origin.read()?;
         warnings.extend(Host::read().warnings(&desired));
         let fixed = needs_restart(lock(&self.instance).desired(), &desired);

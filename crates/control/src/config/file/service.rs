@@ -4,6 +4,7 @@ use engine::desired::{Affinity, BackendState, ForwardingMode, Quic, QuicServerId
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::health::{self, health};
 use super::{number, word};
 use crate::config::limits::{MAX_RING_SLOTS, MAX_WEIGHT, MIN_RING_SLOTS};
 use crate::config::problem::Problem;
@@ -65,7 +66,7 @@ fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Opti
         "ring_slots",
         "backends",
     ];
-    reader.deny_unknown(table, &known);
+    reader.deny_unknown(table, &[&known[..], &health::FIELDS].concat());
     let example = "tcp://10.0.0.10:80";
     if !fields.contains_key("address") {
         let example = format!("{example:?}");
@@ -99,7 +100,8 @@ fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Opti
             Some(_) => true,
             None => false,
         },
-        backends: backends(reader, table),
+        backends: backends(reader, table, "backends"),
+        health: health(reader, table),
         span,
     })
 }
@@ -140,8 +142,13 @@ fn quic<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Option<At<Quic>> {
     })
 }
 
-fn backends<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Vec<RawBackend> {
-    let Some(array) = reader.array(service, "backends", BACKENDS_EXAMPLE) else {
+/// The backends under `key`.
+pub(super) fn backends<'a>(
+    reader: &mut Reader<'a>,
+    service: Table<'a>,
+    key: &str,
+) -> Vec<RawBackend> {
+    let Some(array) = reader.array(service, key, BACKENDS_EXAMPLE) else {
         return Vec::new();
     };
     array
@@ -155,7 +162,7 @@ fn backends<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Vec<RawBackend> 
                 backend_table(reader, table, value)
             }
             _ => reader
-                .text_value(value, "backends", "10.0.0.2:8000")?
+                .text_value(value, key, "10.0.0.2:8000")?
                 .backend(&mut reader.problems),
         })
         .collect()
