@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::check::{Probe, Trusted};
 use super::outcome::Outcome;
 use super::settings::Timing;
 
@@ -30,23 +29,25 @@ impl From<Timing> for Pace {
     }
 }
 
-/// What the runs of a check need.
+/// When one check is run.
 pub(crate) struct Schedule {
-    pub(crate) probe: Probe,
     pub(crate) pace: Pace,
-    pub(crate) trusted: Arc<Trusted>,
     /// First runs at one time.
     pub(crate) first: Arc<Semaphore>,
 }
 
 impl Schedule {
     /// Runs the check for ever.
-    pub(crate) async fn run(self, mut report: impl FnMut(&Outcome)) {
+    pub(crate) async fn run(
+        self,
+        check: impl AsyncFn() -> Outcome,
+        mut report: impl FnMut(&Outcome),
+    ) {
         let mut random = Random::new();
         // Nobody waits longer than an interval: silent backends must not hold up the others.
         let permit = timeout(self.pace.interval, self.first.acquire()).await;
         let mut begun = Instant::now();
-        report(&self.once().await);
+        report(&check().await);
         drop(permit);
         // Checks that began together are spread over the interval from here on.
         let mut wait = self.pace.interval.mul_f64(random.part());
@@ -54,15 +55,10 @@ impl Schedule {
             // A run that took too long is followed by the next at once.
             sleep_until(begun + wait).await;
             begun = Instant::now();
-            report(&self.once().await);
+            report(&check().await);
             let jitter = f64::from(self.pace.jitter_permille) / 1_000.0;
             wait = self.pace.interval.mul_f64(1.0 - jitter * random.part());
         }
-    }
-
-    async fn once(&self) -> Outcome {
-        // Boxed, because it is large, and most checks wait most of the time.
-        Box::pin(self.probe.run(&self.trusted, self.pace.timeout)).await
     }
 }
 
@@ -84,3 +80,6 @@ impl Random {
         high as f64 / f64::from(u32::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

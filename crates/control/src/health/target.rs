@@ -247,3 +247,6 @@ fn weighed(members: &[Member<'_>], panic: bool, on_down: OnDown) -> Vec<Backend>
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

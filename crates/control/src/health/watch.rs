@@ -322,13 +322,16 @@ impl Health {
         let number = self.next_run;
         self.next_run += 1;
         let schedule = Schedule {
-            probe: run.probe.clone(),
             pace: run.pace,
-            trusted: Arc::clone(&self.trusted),
             first: Arc::clone(&self.first),
         };
+        let (probe, timeout) = (run.probe.clone(), run.pace.timeout);
+        let trusted = Arc::clone(&self.trusted);
+        // Boxed, because it is large, and most checks wait most of the time.
+        let check = async move || Box::pin(probe.run(&trusted, timeout)).await;
         let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(schedule.run(move |outcome| shared.report(number, outcome)));
+        let report = move |outcome: &Outcome| shared.report(number, outcome);
+        let task = tokio::spawn(schedule.run(check, report));
         self.runs.insert(run, Running { number, task });
         number
     }
@@ -367,3 +370,6 @@ fn raise_descriptor_limit() {
         tracing::warn!(%error, "at most {soft} checks can be made at one time");
     }
 }
+
+#[cfg(test)]
+mod tests;

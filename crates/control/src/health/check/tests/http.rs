@@ -68,7 +68,13 @@ async fn whatever_is_not_http_is_bad() {
         b"\r\n\r\n\r\n",
         b"220 smtp.example ESMTP\r\n",
     ] {
-        bad(&judge(plain(), text).await, "");
+        let to = serve(move |mut stream| async move {
+            let _ = stream.write_all(text).await;
+            let _ = stream.shutdown().await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        })
+        .await;
+        bad(&ask(CheckKind::Http(plain()), to).await, "");
     }
 }
 
@@ -84,20 +90,9 @@ async fn a_server_that_hangs_up_is_bad() {
 
 #[tokio::test]
 async fn silence_and_trickles_end_with_the_timeout() {
-    for text in ["", "HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 200 OK\r\n\r\n"] {
-        let to = serve(move |mut stream| async move {
-            answer(&mut stream, b"").await;
-            let _ = stream.write_all(text.as_bytes()).await;
-            while stream.write_all(b"x").await.is_ok() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
-        // `answer` waits for a byte, which a check never sends: so this one is silent.
-        let outcome = ask_within(CheckKind::Http(with_body("ok")), to, IMPATIENT).await;
-        bad(&outcome, "no answer within 150ms");
-        assert!(outcome.took < PATIENT, "{outcome:?}");
-    }
+    let silent = serve(|mut stream| async move { answer(&mut stream, b"").await }).await;
+    let outcome = ask_within(CheckKind::Http(plain()), silent, IMPATIENT).await;
+    bad(&outcome, "no answer within 150ms");
     for text in ["HTTP/1.1 200 OK\r\nX: ", "HTTP/1.1 200 OK\r\n\r\n"] {
         let to = serve(move |mut stream| async move {
             let _ = stream.write_all(text.as_bytes()).await;
