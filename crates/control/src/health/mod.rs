@@ -14,6 +14,9 @@ mod settings;
 mod target;
 mod watch;
 
+#[cfg(test)]
+mod namespace_tests;
+
 pub use board::{Board, Endpoint, Saved, Transition};
 pub use machine::{Moment, State, Step};
 pub use outcome::{Answer, Outcome};

@@ -1,21 +1,22 @@
 //! The handle to everything that is checked.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use engine::desired::{Service, ServiceId};
+use engine::desired::{Backend, Desired, NextHop, Prefix, Service, ServiceId, ServicePort};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::board::{Board, Change, Endpoint, Saved, Subject, Transition};
-use super::check::{Probe, Trusted};
+use super::check::{Probe, Through, Tools};
 use super::machine::{Moment, Role, Rules};
 use super::outcome::Outcome;
 use super::schedule::{Pace, Schedule};
-use super::settings::{Check, CheckKind, ServiceHealth};
+use super::settings::{Check, CheckKind, ServiceHealth, Via};
 use crate::config::Checked;
 
 /// First runs of checks at one time.
@@ -29,7 +30,7 @@ pub struct Health {
     runs: HashMap<Run, Running>,
     next_run: u64,
     first: Arc<Semaphore>,
-    trusted: Arc<Trusted>,
+    tools: Arc<Tools>,
     /// Each kind of check once, however many services have it.
     kinds: HashSet<Arc<CheckKind>>,
 }
@@ -194,7 +195,7 @@ impl Health {
             runs: HashMap::new(),
             next_run: 0,
             first: Arc::new(Semaphore::new(FIRST_RUNS)),
-            trusted: Arc::default(),
+            tools: Arc::default(),
             kinds: HashSet::new(),
         }
     }
@@ -202,7 +203,8 @@ impl Health {
     /// Replaces what is checked. Backends that stay keep what is known about them, and checks that
     /// stay keep their time; new ones are run at once. Files of CAs are read again.
     pub fn set_subjects(&mut self, checked: &Checked) {
-        self.trusted.forget();
+        self.tools.trusted.forget();
+        self.tools.wire.set_taken(taken(checked));
         let mut wanted: HashMap<Run, Vec<Subscriber>> = HashMap::new();
         let mut subjects = Vec::with_capacity(checked.health.len());
         for service in &checked.desired.services {
@@ -212,10 +214,13 @@ impl Health {
             if health.check.is_none() && health.agent.is_none() {
                 continue;
             }
-            self.subscribe(service, health, &mut wanted);
+            self.subscribe(&checked.desired, service, health, &mut wanted);
             subjects.push((service.id, self::subjects(service, health)));
         }
         self.runs.retain(|run, _| wanted.contains_key(run));
+        if !wanted.keys().any(|run| run.probe.through.is_some()) {
+            self.tools.wire.close();
+        }
         let mut subscribers = HashMap::with_capacity(wanted.len());
         for (run, list) in wanted {
             subscribers.insert(self.run(run), list);
@@ -234,6 +239,12 @@ impl Health {
         state.board.forget_seed();
         drop(state);
         self.shared.news.notify_waiters();
+    }
+
+    /// How packets get to backends, for checks by way of a service: all that is known, whenever it
+    /// changes. A backend that is not among them is out of reach.
+    pub fn set_next_hops(&self, hops: impl IntoIterator<Item = (IpAddr, NextHop)>) {
+        self.tools.wire.set_next_hops(hops.into_iter().collect());
     }
 
     /// Waits until something has changed since the last call: transitions, an agent's weight, a
@@ -286,6 +297,7 @@ impl Health {
 
     fn subscribe(
         &mut self,
+        desired: &Desired,
         service: &Service,
         health: &ServiceHealth,
         wanted: &mut HashMap<Run, Vec<Subscriber>>,
@@ -296,7 +308,7 @@ impl Health {
             for backend in &service.backends {
                 let endpoint = Endpoint::of(service, backend);
                 let run = Run {
-                    probe: probe(&kind, check, endpoint),
+                    probe: probe(&kind, check, desired, service, backend),
                     pace: check.timing.into(),
                 };
                 let subscribers = wanted.entry(run).or_default();
@@ -326,9 +338,9 @@ impl Health {
             first: Arc::clone(&self.first),
         };
         let (probe, timeout) = (run.probe.clone(), run.pace.timeout);
-        let trusted = Arc::clone(&self.trusted);
+        let tools = Arc::clone(&self.tools);
         // Boxed, because it is large, and most checks wait most of the time.
-        let check = async move || Box::pin(probe.run(&trusted, timeout)).await;
+        let check = async move || Box::pin(probe.run(&tools, timeout)).await;
         let shared = Arc::clone(&self.shared);
         let report = move |outcome: &Outcome| shared.report(number, outcome);
         let task = tokio::spawn(schedule.run(check, report));
@@ -353,12 +365,45 @@ fn subjects(service: &Service, health: &ServiceHealth) -> Vec<Subject> {
     service.backends.iter().map(subject).collect()
 }
 
-fn probe(kind: &Arc<CheckKind>, check: &Check, backend: Endpoint) -> Probe {
+/// What asks about one backend.
+fn probe(
+    kind: &Arc<CheckKind>,
+    check: &Check,
+    desired: &Desired,
+    service: &Service,
+    backend: &Backend,
+) -> Probe {
+    let (address, through) = match check.via {
+        Via::Direct => (backend.address, None),
+        // The first of a prefix only if the check has no address of its own.
+        Via::Service => (
+            service.id.address.address(),
+            Some(through(desired, service, backend)),
+        ),
+    };
     Probe {
         kind: Arc::clone(kind),
-        address: check.address.unwrap_or(backend.address),
-        port: check.port.or(backend.port),
+        address: check.address.unwrap_or(address),
+        port: check.port.or(service.backend_port(backend)),
+        through,
     }
+}
+
+fn through(desired: &Desired, service: &Service, backend: &Backend) -> Through {
+    Through {
+        mode: service.mode,
+        backend: backend.address,
+        gue_port: backend.gue_port,
+        source: desired.source(service.mode, backend.address),
+        ttl: desired.tunnel.ttl,
+    }
+}
+
+/// What the services of every port take.
+fn taken(checked: &Checked) -> Arc<[Prefix]> {
+    let services = checked.desired.services.iter();
+    let every = services.filter(|service| service.id.port == ServicePort::Any);
+    every.map(|service| service.id.address).collect()
 }
 
 /// Each check under way has a socket, and the usual 1,024 descriptors are soon used up.

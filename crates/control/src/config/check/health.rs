@@ -122,6 +122,13 @@ impl Checker<'_> {
                  directly, and the way to it with tcp",
             );
         }
+        if word == CheckWord::Udp && raw.field("expect").is_none() {
+            self.report(
+                via,
+                "via = \"service\" without `expect`",
+                "expected `expect` beside it: a refusal would not come back",
+            );
+        }
         if let Some(mode) = service.mode.filter(|mode| mode.rewrites_destination()) {
             self.report_help(
                 via,

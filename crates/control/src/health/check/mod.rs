@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod limit;
 mod tcp;
+mod through;
 mod tls;
 mod udp;
 
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use super::outcome::{Found, Outcome};
 use super::settings::CheckKind;
 use limit::Limit;
+pub(crate) use through::{Through, Wire};
 pub(crate) use tls::Trusted;
 
 /// Bytes of an answer that are read.
@@ -35,19 +37,32 @@ pub(crate) struct Probe {
     pub(crate) address: IpAddr,
     /// `None` only for commands.
     pub(crate) port: Option<u16>,
+    /// By way of a service, whose address is then asked; `None`: as any connection.
+    pub(crate) through: Option<Through>,
+}
+
+/// What all checks share.
+#[derive(Default)]
+pub(crate) struct Tools {
+    pub(crate) trusted: Trusted,
+    pub(crate) wire: Wire,
 }
 
 impl Probe {
     /// Runs it once.
-    pub(crate) async fn run(&self, trusted: &Trusted, timeout: Duration) -> Outcome {
+    pub(crate) async fn run(&self, tools: &Tools, timeout: Duration) -> Outcome {
         let begun = Instant::now();
         let limit = Limit::new(begun, timeout);
-        let (Ok(found) | Err(found)) = self.ask(trusted, &limit).await;
+        let (Ok(found) | Err(found)) = self.ask(tools, &limit).await;
         found.took(begun.elapsed())
     }
 
-    async fn ask(&self, trusted: &Trusted, limit: &Limit) -> Result<Found, Found> {
+    async fn ask(&self, tools: &Tools, limit: &Limit) -> Result<Found, Found> {
         let to = SocketAddr::new(self.address, self.port.unwrap_or(0));
+        let trusted = &tools.trusted;
+        if let Some(through) = &self.through {
+            return through::run(&self.kind, to, through, &tools.wire, limit).await;
+        }
         match &*self.kind {
             CheckKind::Tcp => tcp::run(to, limit).await,
             CheckKind::Http(check) => http::run(check, to, trusted, limit).await,

@@ -54,8 +54,9 @@ async fn ask_within(kind: CheckKind, to: SocketAddr, timeout: Duration) -> Outco
         kind: Arc::new(kind),
         address: to.ip(),
         port: Some(to.port()),
+        through: None,
     };
-    probe.run(&Trusted::default(), timeout).await
+    probe.run(&Tools::default(), timeout).await
 }
 
 async fn ask(kind: CheckKind, to: SocketAddr) -> Outcome {
