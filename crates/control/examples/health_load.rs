@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use engine::desired::{Backend, Desired, Protocol, Service, ServiceId, ServicePort};
 use evenkeel_control::config::Checked;
 use evenkeel_control::health::{
     Check, CheckKind, Health, HttpCheck, ServiceHealth, State, Timing, Via, target,
 };
-use engine::desired::{Backend, Desired, Protocol, Service, ServiceId, ServicePort};
 use nix::sys::resource::{UsageWho, getrusage};
 
 const SERVICES: u8 = 20;

@@ -208,6 +208,14 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// IPv4 packets are not to be fragmented, as those of any host that looks for its path's MTU.
+    fn whole(builder: Builder, is_ipv6: bool) -> Builder {
+        match is_ipv6 {
+            true => builder,
+            false => builder.fragment(0, 0x4000),
+        }
+    }
+
     #[test]
     fn frames_are_what_the_builder_of_the_data_planes_tests_makes() {
         let families = [
@@ -216,29 +224,30 @@ mod tests {
         ];
         let outers = [("10.9.0.1", "10.9.0.2"), ("fd00::1", "fd00::2")];
         for (from, to) in families {
+            let inner = |builder| whole(builder, to.is_ipv6()).ip_packet();
             let syn = segment(from, to, Segment::Syn { sequence: 7 }).unwrap();
-            let expected = Builder::tcp(from, to).flags(2).numbers(7, 0);
-            assert_eq!(syn, expected.ip_packet());
+            assert_eq!(syn, inner(Builder::tcp(from, to).flags(2).numbers(7, 0)));
             let rst = segment(from, to, Segment::Rst { sequence: 8 }).unwrap();
-            let expected = Builder::tcp(from, to).flags(4).numbers(8, 0);
-            assert_eq!(rst, expected.ip_packet());
+            assert_eq!(rst, inner(Builder::tcp(from, to).flags(4).numbers(8, 0)));
             let ping = datagram(from, to, b"ping").unwrap();
-            assert_eq!(ping, Builder::udp(from, to).payload(b"ping").ip_packet());
+            assert_eq!(ping, inner(Builder::udp(from, to).payload(b"ping")));
             let direct = through(ForwardingMode::L2Dsr, "10.9.0.2");
             let frame = wrapped(&syn, &direct, &hop("10.9.0.1"), 0).unwrap();
             assert_eq!(frame[..12], [THEIRS, OURS].concat());
             assert_eq!(frame[14..], syn);
             for (source, backend) in outers {
+                let outer: [IpAddr; 2] = [source, backend].map(|a| a.parse().unwrap());
+                let sent = |builder: Builder| {
+                    let builder = builder.macs(THEIRS, OURS);
+                    whole(builder, outer[0].is_ipv6()).build()
+                };
                 let ipip = through(ForwardingMode::Ipip, backend);
                 let frame = wrapped(&syn, &ipip, &hop(source), 0).unwrap();
-                let outer: [IpAddr; 2] = [source, backend].map(|a| a.parse().unwrap());
-                let expected = Builder::ipip(outer[0], outer[1], &syn);
-                assert_eq!(frame, expected.macs(THEIRS, OURS).build());
+                assert_eq!(frame, sent(Builder::ipip(outer[0], outer[1], &syn)));
                 let gue = through(ForwardingMode::Gue, backend);
                 let frame = wrapped(&syn, &gue, &hop(source), 5).unwrap();
                 let ends = [(outer[0], 49_157), (outer[1], 6_080)].map(SocketAddr::from);
-                let expected = Builder::gue(ends[0], ends[1], &syn);
-                assert_eq!(frame, expected.macs(THEIRS, OURS).build());
+                assert_eq!(frame, sent(Builder::gue(ends[0], ends[1], &syn)));
             }
         }
     }
