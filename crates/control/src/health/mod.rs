@@ -11,6 +11,7 @@ mod outcome;
 mod report;
 mod schedule;
 mod settings;
+mod subjects;
 mod target;
 mod watch;
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::machine::Asked;
 
+/// Characters of a result's text.
+const MAX_TEXT: usize = 300;
+
 /// What an answer says about the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -54,9 +57,11 @@ impl Found {
             Self::Inconclusive(text) => (Answer::Inconclusive, text, None),
             Self::Agent(words, text) => (Answer::Good, text, Some(words)),
         };
+        // Some of it was said by a backend.
+        let text = text.chars().filter(|c| !c.is_control());
         Outcome {
             answer,
-            text,
+            text: text.take(MAX_TEXT).collect(),
             took,
             agent,
         }

@@ -5,18 +5,19 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use engine::desired::{Backend, Desired, NextHop, Prefix, Service, ServiceId, ServicePort};
+use engine::desired::{Desired, NextHop, Service, ServiceId};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::board::{Board, Change, Endpoint, Saved, Subject, Transition};
-use super::check::{Probe, Through, Tools};
-use super::machine::{Moment, Role, Rules};
+use super::check::{Probe, Tools};
+use super::machine::{Moment, Role};
 use super::outcome::Outcome;
 use super::schedule::{Pace, Schedule};
-use super::settings::{Check, CheckKind, ServiceHealth, Via};
+use super::settings::{CheckKind, ServiceHealth};
+use super::subjects::{probe, subjects, taken};
 use crate::config::Checked;
 
 /// First runs of checks at one time.
@@ -134,6 +135,20 @@ impl Shared {
 }
 
 impl State {
+    fn set_subjects(&mut self, known: HashMap<ServiceId, Vec<Subject>>, now: Moment) {
+        self.board.retain(|service| known.contains_key(service));
+        self.steps
+            .retain(|(_, service)| known.contains_key(service));
+        self.changes
+            .services
+            .retain(|service| known.contains_key(service));
+        for (service, subjects) in known {
+            let transitions = self.board.set_subjects(service, &subjects, now);
+            self.tell(transitions);
+        }
+        self.board.forget_seed();
+    }
+
     fn note(&mut self, service: ServiceId, backend: Endpoint, change: Change) {
         if change.matters {
             self.changes.services.insert(service);
@@ -206,39 +221,29 @@ impl Health {
         self.tools.trusted.forget();
         self.tools.wire.set_taken(taken(checked));
         let mut wanted: HashMap<Run, Vec<Subscriber>> = HashMap::new();
-        let mut subjects = Vec::with_capacity(checked.health.len());
+        let mut known = HashMap::with_capacity(checked.health.len());
         for service in &checked.desired.services {
-            let Some(health) = checked.health.get(&service.id) else {
+            let health = checked.health.get(&service.id);
+            let Some(health) = health.filter(|said| said.check.is_some() || said.agent.is_some())
+            else {
                 continue;
             };
-            if health.check.is_none() && health.agent.is_none() {
-                continue;
-            }
             self.subscribe(&checked.desired, service, health, &mut wanted);
-            subjects.push((service.id, self::subjects(service, health)));
+            known.insert(service.id, subjects(service, health));
         }
         self.runs.retain(|run, _| wanted.contains_key(run));
         if !wanted.keys().any(|run| run.probe.through.is_some()) {
             self.tools.wire.close();
         }
-        let mut subscribers = HashMap::with_capacity(wanted.len());
-        for (run, list) in wanted {
-            subscribers.insert(self.run(run), list);
-        }
+        // Locked until all is in place, so that no result finds nobody it is about.
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state();
+        let runs = wanted.into_iter();
+        state.subscribers = runs.map(|(run, list)| (self.run(run), list)).collect();
         self.kinds.retain(|kind| Arc::strong_count(kind) > 1);
-        let now = moment();
-        let mut state = self.shared.state();
-        let known: HashSet<ServiceId> = subjects.iter().map(|(service, _)| *service).collect();
-        state.board.retain(|service| known.contains(service));
-        state.steps.retain(|(_, service)| known.contains(service));
-        state.subscribers = subscribers;
-        for (service, subjects) in subjects {
-            let transitions = state.board.set_subjects(service, &subjects, now);
-            state.tell(transitions);
-        }
-        state.board.forget_seed();
+        state.set_subjects(known, moment());
         drop(state);
-        self.shared.news.notify_waiters();
+        shared.news.notify_waiters();
     }
 
     /// How packets get to backends, for checks by way of a service: all that is known, whenever it
@@ -347,63 +352,6 @@ impl Health {
         self.runs.insert(run, Running { number, task });
         number
     }
-}
-
-fn subjects(service: &Service, health: &ServiceHealth) -> Vec<Subject> {
-    let timing = health.check.as_ref().map(|check| check.timing);
-    let timing = timing.unwrap_or_default();
-    let subject = |backend| Subject {
-        endpoint: Endpoint::of(service, backend),
-        rules: Rules {
-            rise: timing.rise,
-            fall: timing.fall,
-            slow_start: health.slow_start,
-        },
-        check: health.check.is_some(),
-        agent: health.agent.is_some(),
-    };
-    service.backends.iter().map(subject).collect()
-}
-
-/// What asks about one backend.
-fn probe(
-    kind: &Arc<CheckKind>,
-    check: &Check,
-    desired: &Desired,
-    service: &Service,
-    backend: &Backend,
-) -> Probe {
-    let (address, through) = match check.via {
-        Via::Direct => (backend.address, None),
-        // The first of a prefix only if the check has no address of its own.
-        Via::Service => (
-            service.id.address.address(),
-            Some(through(desired, service, backend)),
-        ),
-    };
-    Probe {
-        kind: Arc::clone(kind),
-        address: check.address.unwrap_or(address),
-        port: check.port.or(service.backend_port(backend)),
-        through,
-    }
-}
-
-fn through(desired: &Desired, service: &Service, backend: &Backend) -> Through {
-    Through {
-        mode: service.mode,
-        backend: backend.address,
-        gue_port: backend.gue_port,
-        source: desired.source(service.mode, backend.address),
-        ttl: desired.tunnel.ttl,
-    }
-}
-
-/// What the services of every port take.
-fn taken(checked: &Checked) -> Arc<[Prefix]> {
-    let services = checked.desired.services.iter();
-    let every = services.filter(|service| service.id.port == ServicePort::Any);
-    every.map(|service| service.id.address).collect()
 }
 
 /// Each check under way has a socket, and the usual 1,024 descriptors are soon used up.

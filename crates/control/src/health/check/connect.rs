@@ -4,17 +4,19 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
+use super::bounded::Bounded;
 use super::limit::Limit;
 use crate::health::outcome::Found;
 
 /// Connects. Such a connection is closed with a RST, so that neither side keeps it in TIME_WAIT.
-pub(super) async fn connect(to: SocketAddr, limit: &Limit) -> Result<TcpStream, Found> {
+pub(super) async fn connect(to: SocketAddr, limit: &Limit) -> Result<Bounded, Found> {
     let socket = socket(to).map_err(|error| ours(&error))?;
     limit
         .wait("connection", async {
-            socket.connect(to).await.map_err(|error| failed(&error))
+            let connected = socket.connect(to).await;
+            connected.map(Bounded::new).map_err(|error| failed(&error))
         })
         .await
 }

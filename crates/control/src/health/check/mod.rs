@@ -3,6 +3,7 @@
 
 mod agent;
 mod answer;
+mod bounded;
 mod command;
 mod connect;
 mod grpc;

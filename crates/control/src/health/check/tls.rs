@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{
@@ -18,6 +17,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use super::bounded::Bounded;
 use super::connect::describe;
 use super::limit::Limit;
 use crate::health::outcome::Found;
@@ -49,12 +49,12 @@ impl Trusted {
     /// Makes a connection secure, for a name or else for the address.
     pub(super) async fn handshake(
         &self,
-        stream: TcpStream,
+        stream: Bounded,
         (name, address): (Option<&str>, IpAddr),
         trust: &Trust,
         alpn: Alpn,
         limit: &Limit,
-    ) -> Result<TlsStream<TcpStream>, Found> {
+    ) -> Result<TlsStream<Bounded>, Found> {
         let config = self.config(trust, alpn).map_err(Found::Inconclusive)?;
         let name = match name {
             Some(name) => ServerName::try_from(name.to_owned())

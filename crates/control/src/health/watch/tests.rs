@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::super::settings::Timing;
+use super::super::settings::{Check, Timing};
 use super::super::{State as BackendState, Via, target_of_service};
 use super::*;
 

@@ -155,3 +155,17 @@ async fn grpc_health_is_asked_for_a_service() {
         "it knows no service \"other\"",
     );
 }
+
+#[tokio::test]
+async fn a_flood_of_frames_ends_before_the_timeout() {
+    let to = serve(|mut stream| async move {
+        // Settings, then as many pings as are taken.
+        let _ = stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await;
+        let ping = b"\0\0\x08\x06\0\0\0\0\0........".repeat(1_000);
+        while stream.write_all(&ping).await.is_ok() {}
+    })
+    .await;
+    let outcome = ask(CheckKind::Http(http2()), to).await;
+    assert_eq!(outcome.answer, Answer::Bad);
+    assert!(outcome.took < PATIENT / 2, "{outcome:?}");
+}

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use engine::desired::{NextHop, Prefix};
 use nix::errno::Errno;
@@ -13,6 +14,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::frame::{self, Heard};
 use super::own;
@@ -28,6 +30,8 @@ const MAX_PACKET: usize = 65_535;
 const MAX_WAITING: usize = 16;
 /// Packets read before others have a turn.
 const BATCH: usize = 64;
+/// After an error.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How frames get out and answers in. Sockets are opened when they are first needed.
 #[derive(Default)]
@@ -212,8 +216,12 @@ async fn hear(socket: AsyncFd<Socket>, waiting: Waiting) {
         for _ in 0..BATCH {
             match ready.try_io(|socket| socket.get_ref().read(&mut packet)) {
                 Ok(Ok(length)) => pass_on(&packet[..length], &waiting),
-                // The interface went down, for one; others are still there.
-                Ok(Err(_)) | Err(_) => break,
+                Err(_) => break,
+                // An interface went down, for one; the others are still there.
+                Ok(Err(_)) => {
+                    sleep(PAUSE).await;
+                    break;
+                }
             }
         }
         tokio::task::yield_now().await;
