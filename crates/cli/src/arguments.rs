@@ -62,6 +62,9 @@ pub(crate) struct Source {
     /// Weight of a backend, in the order of the backends; default 1
     #[arg(long, value_name = "N", conflicts_with = "config")]
     pub(crate) weight: Vec<String>,
+    /// How backends are checked: tcp, http, https, http2 or grpc (docs/health.md); default: not
+    #[arg(long, value_name = "TYPE", conflicts_with = "config")]
+    pub(crate) health: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ pub mod api;
 pub mod config;
 pub mod decap;
 pub mod event;
+pub mod health;
 pub mod instance;
 pub mod metrics;
 pub mod nexthop;

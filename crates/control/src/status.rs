@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::BackendHealth;
+
 /// An instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -105,6 +107,9 @@ pub struct BackendStatus {
     pub reply_bytes: u64,
     /// Flows given to it.
     pub new_flows: u64,
+    /// What its checks say; `None` if it is not checked.
+    #[serde(default)]
+    pub health: Option<BackendHealth>,
 }
 
 /// Use of the flow tables.

@@ -27,6 +27,7 @@ pub(crate) fn desired(source: &Source, interfaces: &[String]) -> Result<Checked>
             mode: source.mode.as_deref(),
             backends: &source.backend,
             weights: &source.weight,
+            health: source.health.as_deref(),
         })?,
     };
     for warning in &checked.warnings {

@@ -3,11 +3,12 @@
 mod address;
 mod backends;
 mod destinations;
+mod health;
 mod metrics;
 mod quic;
 mod service;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use engine::desired::{
@@ -20,6 +21,7 @@ use super::limits::{DEFAULT_SEED, MAX_INTERFACES};
 use super::problem::{ConfigError, Problem, Problems};
 use super::raw::{At, RawConfig, RawService};
 use super::source::{Source, Span};
+use crate::health::ServiceHealth;
 
 /// The longest name the kernel gives an interface (IFNAMSIZ less its zero).
 const MAX_INTERFACE_NAME: usize = 15;
@@ -41,12 +43,17 @@ pub(super) fn check(
         quic_servers: 0,
     };
     let interfaces = checker.interfaces(&raw.interfaces);
-    let mut services: Vec<Service> = raw
-        .services
-        .iter()
-        .enumerate()
-        .filter_map(|(index, service)| checker.service(index, service))
-        .collect();
+    let mut services: Vec<Service> = Vec::with_capacity(raw.services.len());
+    let mut health = BTreeMap::new();
+    for (index, raw) in raw.services.iter().enumerate() {
+        let Some((service, said)) = checker.service(index, raw) else {
+            continue;
+        };
+        if said != ServiceHealth::default() {
+            health.insert(service.id, said);
+        }
+        services.push(service);
+    }
     for service in &mut services {
         let said = checker.echo.get(&service.id.address);
         service.echo = said.is_none_or(|(echo, _)| *echo);
@@ -73,6 +80,7 @@ pub(super) fn check(
     Ok(Checked {
         desired,
         metrics,
+        health,
         warnings,
     })
 }
@@ -119,6 +127,7 @@ fn warnings(raw: &RawConfig, desired: &Desired) -> Vec<String> {
             ));
         }
         warnings.extend(without_effect(raw, service));
+        warnings.extend(health::without_effect(&raw.health, service));
     }
     warnings
 }

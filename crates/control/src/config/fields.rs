@@ -56,6 +56,8 @@ pub(super) enum Fallback {
 pub(super) enum Kind {
     Boolean,
     Integer(RangeInclusive<u64>),
+    /// A number from 0 to this many thousandths.
+    Fraction(u64),
     /// An integer, too.
     PowerOfTwo(RangeInclusive<u64>),
     /// One of a few texts.

@@ -1,5 +1,6 @@
 //! The TOML file: its fields, by table.
 
+mod health;
 mod metrics;
 mod service;
 
@@ -17,6 +18,7 @@ use super::raw::{At, RawConfig};
 use super::reader::{Reader, Table};
 use super::source::{self, Source};
 use super::words::{self, Mistake};
+pub(super) use health::short;
 
 /// Reads and checks a configuration file.
 ///

@@ -35,7 +35,11 @@ pub use origin::Origin;
 pub use problem::{ConfigError, Problem, Problems};
 pub use verdict::{FoundProblem, Verdict};
 
-use engine::desired::Desired;
+use std::collections::BTreeMap;
+
+use engine::desired::{Desired, ServiceId};
+
+use crate::health::ServiceHealth;
 
 use crate::metrics::MetricsSettings;
 
@@ -43,12 +47,14 @@ use crate::metrics::MetricsSettings;
 pub const EXAMPLE: &str = include_str!("example.toml");
 
 /// A configuration without errors, and what is worth a second look.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// What the operator asked for.
     pub desired: Desired,
     /// Whether metrics are served, and where.
     pub metrics: MetricsSettings,
+    /// What is said about the health of backends; services without any of it are not in it.
+    pub health: BTreeMap<ServiceId, ServiceHealth>,
     /// One sentence each; [`Host::warnings`] finds those that depend on this host.
     pub warnings: Vec<String>,
 }

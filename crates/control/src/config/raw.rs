@@ -2,6 +2,8 @@
 //!
 //! What could not be understood is absent here and already reported.
 
+mod health;
+
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use engine::desired::{
 use super::problem::Problem;
 use super::source::Span;
 use super::words::{self, Mistake};
+pub(super) use health::{CheckField, CheckWord, RawCheck, RawHealth};
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -65,6 +68,7 @@ pub(super) struct RawService {
     pub(super) backends: Vec<RawBackend>,
     /// Backends were listed, whether or not they could be understood.
     pub(super) has_backends: bool,
+    pub(super) health: RawHealth,
 }
 
 #[derive(Debug)]

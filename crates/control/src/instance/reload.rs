@@ -90,6 +90,7 @@ impl Running {
             desired,
             mut warnings,
             metrics,
+            health: _,
         } = origin.read()?;
         warnings.extend(Host::read().warnings(&desired));
         let mut fixed = needs_restart(lock(&self.instance).desired(), &desired);

@@ -120,6 +120,7 @@ impl Instance {
             reply_packets: counters.reply_packets,
             reply_bytes: counters.reply_bytes,
             new_flows: counters.new_flows,
+            health: None,
         })
     }
 

@@ -39,6 +39,7 @@ fn kind(kind: &Kind) -> String {
     match kind {
         Kind::Boolean => "`true`, `false`".into(),
         Kind::Integer(range) => integers(*range.start(), *range.end()),
+        Kind::Fraction(most) => format!("0 to {}", *most as f64 / 1_000.0),
         Kind::PowerOfTwo(range) => {
             let range = integers(*range.start(), *range.end());
             format!("a power of two, {range}")

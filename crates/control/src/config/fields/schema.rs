@@ -63,6 +63,11 @@ pub(super) fn kind(kind: &Kind) -> Map<String, Value> {
             // TOML has no larger ones.
             "maximum": range.end().min(&(i64::MAX as u64)),
         }),
+        Kind::Fraction(most) => json!({
+            "type": "number",
+            "minimum": 0,
+            "maximum": *most as f64 / 1_000.0,
+        }),
         Kind::PowerOfTwo(range) => {
             let powers = range.start().ilog2()..=range.end().ilog2();
             json!({ "enum": powers.map(|log2| 1_u64 << log2).collect::<Vec<_>>() })

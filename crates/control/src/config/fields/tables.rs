@@ -1,6 +1,7 @@
 //! The tables and their fields: a new field is an entry here.
 
 mod forms;
+mod health;
 mod service;
 
 use super::Fallback::{Value, Words};

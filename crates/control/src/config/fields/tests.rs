@@ -63,6 +63,23 @@ fn with(table: &Table, field: Option<(&str, &str)>) -> String {
                 inner.replace("{ , ", "{ ")
             ))
         }
+        "health" => {
+            let kind = match field.map_or("type", |(name, _)| name) {
+                "method" | "path" | "host" | "status" | "body" => "http",
+                "tls" => "http2",
+                "sni" | "ca" | "verify" => "https",
+                "send" | "expect" => "udp",
+                "service" => "grpc",
+                "command" => "command",
+                _ => "tcp",
+            };
+            let kind = required("type", &format!("{kind:?}"));
+            service(backends) + &format!("[service.health]\n{kind}{line}\n")
+        }
+        "agent" => {
+            let port = required("port", "9999");
+            service(backends) + &format!("[service.agent]\n{port}{line}\n")
+        }
         "quic" => {
             let service = format!("[[service]]\naddress = \"udp://10.0.0.10:80\"\n{backends}");
             format!("{service}quic = {{ {line} }}\n")

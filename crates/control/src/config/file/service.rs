@@ -6,6 +6,7 @@ use engine::desired::{
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::health::health;
 use super::{number, word};
 use crate::config::limits::{MAX_QUIC_CONFIG, MAX_RING_SLOTS, MAX_WEIGHT, MIN_RING_SLOTS};
 use crate::config::problem::Problem;
@@ -89,7 +90,8 @@ fn service<'a>(
             Some(_) => true,
             None => false,
         },
-        backends: backends(reader, table),
+        backends: backends(reader, table, "backends"),
+        health: health(reader, table),
         span,
     })
 }
@@ -127,8 +129,13 @@ fn quic<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Option<At<Quic>> {
     })
 }
 
-fn backends<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Vec<RawBackend> {
-    let Some(array) = reader.array(service, "backends", BACKENDS_EXAMPLE) else {
+/// The backends under `key`.
+pub(super) fn backends<'a>(
+    reader: &mut Reader<'a>,
+    service: Table<'a>,
+    key: &str,
+) -> Vec<RawBackend> {
+    let Some(array) = reader.array(service, key, BACKENDS_EXAMPLE) else {
         return Vec::new();
     };
     array
@@ -138,7 +145,7 @@ fn backends<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Vec<RawBackend> 
                 backend_table(reader, service.inner("backends", fields)?, value)
             }
             _ => reader
-                .text_value(value, "backends", "10.0.0.2:8000")?
+                .text_value(value, key, "10.0.0.2:8000")?
                 .backend(&mut reader.problems),
         })
         .collect()

@@ -42,6 +42,52 @@ pub(super) const PORTS: Form = Form {
     pattern: r"^[0-9]+-[0-9]+$",
     example: "10240-32767",
 };
+pub(super) const ADDRESS: Form = Form {
+    name: "an address",
+    pattern: r"^[0-9A-Fa-f:.]+$",
+    example: "10.0.0.2",
+};
+pub(super) const INTERVAL: Form = Form {
+    name: "`\"100ms\"` to `\"1h\"`",
+    pattern: TIME,
+    example: "2s",
+};
+pub(super) const CHECK_TIMEOUT: Form = Form {
+    name: "`\"10ms\"` to the interval",
+    pattern: TIME,
+    example: "1s",
+};
+pub(super) const SLOW_START: Form = Form {
+    name: "`\"0s\"` to `\"1h\"`",
+    pattern: TIME,
+    example: "30s",
+};
+const TIME: &str = r"^([0-9]+(h|ms|m|s))+$";
+pub(super) const STATUS: Form = Form {
+    name: "codes and ranges",
+    pattern: r"^\s*[0-9]+(-[0-9]+)?(\s*,\s*[0-9]+(-[0-9]+)?)*\s*$",
+    example: "200-299",
+};
+pub(super) const PATH: Form = Form {
+    name: "a path",
+    pattern: r"^/",
+    example: "/healthz",
+};
+pub(super) const NAME: Form = Form {
+    name: "a name",
+    pattern: r"^\S+$",
+    example: "www.example.org",
+};
+pub(super) const FILE: Form = Form {
+    name: "a file",
+    pattern: r"",
+    example: "/etc/evenkeel/ca.pem",
+};
+pub(super) const ANY_TEXT: Form = Form {
+    name: "text",
+    pattern: r"",
+    example: "ok",
+};
 pub(super) const SOCKET_ADDRESS: Form = Form {
     name: "`ADDRESS:PORT`",
     pattern: r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]+$",

@@ -2,7 +2,8 @@
 
 use engine::desired::{Affinity, BackendState, ForwardingMode, NoBackend, QuicServerId, Track};
 
-use super::forms::{BACKEND_TEXT, MAC, SERVER_ID, SERVICE_ADDRESS};
+use super::forms::{BACKEND_TEXT, MAC, SERVER_ID, SERVICE_ADDRESS, SLOW_START};
+use super::health::{AGENT, HEALTH};
 use crate::config::fields::Fallback::{Required, Value, Words};
 use crate::config::fields::Kind::{
     Boolean, Choice, Duration, Either, Integer, List, PowerOfTwo, Table as Inner, Text,
@@ -12,8 +13,9 @@ use crate::config::limits::{
     MAX_BACKENDS, MAX_QUIC_CONFIG, MAX_RING_SLOTS, MAX_TRANSITION_WINDOW, MAX_WEIGHT,
     MIN_RING_SLOTS,
 };
+use crate::health::OnDown;
 
-const PORT: Kind = Integer(1..=65_535);
+pub(super) const PORT: Kind = Integer(1..=65_535);
 
 pub(super) static SERVICE: Table = Table {
     name: "a service",
@@ -102,6 +104,52 @@ pub(super) static SERVICE: Table = Table {
             PORT,
             Value("6080"),
             "Mode `gue` only: UDP port of the outer header. A backend may have its own.",
+        ),
+        field(
+            "health",
+            Either(&[
+                Choice(&["tcp", "http", "https", "http2", "udp", "grpc", "agent"]),
+                Inner(&HEALTH),
+            ]),
+            Words("no check"),
+            "How backends are checked: the type alone, or a table; see [Health](#health).",
+        ),
+        field(
+            "agent",
+            Inner(&AGENT),
+            Words("none"),
+            "An agent of HAProxy's kind on each backend that is asked, beside `health` or alone; see \
+             [Health](#health).",
+        ),
+        field(
+            "on_down",
+            Choice(&words(&OnDown::ALL)),
+            Value("\"move\""),
+            "Connections of a backend that is down. `\"move\"`: it is dead, they go to others at once. \
+             `\"keep\"`: it is treated as draining.",
+        ),
+        field(
+            "slow_start",
+            Text(SLOW_START),
+            Value("\"0s\""),
+            "The weight of a backend that comes back from down or maintenance rises from a tenth to \
+             all of it over this time.",
+        ),
+        field(
+            "panic_threshold",
+            Integer(0..=100),
+            Value("0"),
+            "Percent. While a smaller part of the backends is up, all are used but those that the file \
+             or an agent took out. 0: never.",
+        ),
+        field(
+            "sorry",
+            List(
+                &Either(&[Text(BACKEND_TEXT), Inner(&BACKEND)]),
+                0..=MAX_BACKENDS,
+            ),
+            Value("[]"),
+            "Backends that are used only while no other takes new connections. They are not checked.",
         ),
     ],
 };
