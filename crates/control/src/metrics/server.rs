@@ -1,13 +1,13 @@
 //! Who answers scrapes: HTTP on a TCP socket, read-only. Nobody who connects can hold anything up:
 //! connections are few, short and closed after one answer, and however often somebody asks, the
-//! instance is looked at once a second at most.
+//! instance is looked at once a second at most for each format.
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -90,13 +90,7 @@ pub async fn bind(settings: &MetricsSettings) -> Result<Option<TcpListener>, Met
 /// Answers scrapes until dropped, in the tokio runtime of the caller; the status is read on a
 /// thread of its own.
 pub async fn serve_metrics(listener: TcpListener, per_backend: bool, source: Source) {
-    let desk = Arc::new(Desk {
-        source,
-        kept: Mutex::new(Kept {
-            exporter: Exporter::new(per_backend),
-            answer: None,
-        }),
-    });
+    let desk = Arc::new(Desk::new(source, per_backend));
     let router = Router::new()
         .route("/", get(|| async { Html(INDEX) }))
         .route("/metrics", get(metrics))
@@ -139,40 +133,73 @@ struct Desk {
 
 struct Kept {
     exporter: Exporter,
-    /// The last one, and when it was made.
-    answer: Option<(Instant, Format, Bytes)>,
+    /// The last one in each format, and when it was made.
+    answers: [Option<(Instant, Bytes)>; 2],
 }
 
 impl Desk {
+    fn new(source: Source, per_backend: bool) -> Self {
+        Self {
+            source,
+            kept: Mutex::new(Kept {
+                exporter: Exporter::new(per_backend),
+                answers: [const { None }; 2],
+            }),
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // A panic in here spoils one answer at most.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The metrics, not older than [`FRESH`].
     fn metrics(&self, format: Format) -> Option<Bytes> {
-        // A panic in here spoils one answer at most.
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made, of, answer)) = &kept.answer
-            && *of == format
+        let mut kept = self.kept();
+        let place = format as usize;
+        if let Some((made, answer)) = &kept.answers[place]
             && made.elapsed() < FRESH
         {
             return Some(answer.clone());
         }
         let status = (self.source)()?;
         let answer = Bytes::from(kept.exporter.render(status, format));
-        kept.answer = Some((Instant::now(), format, answer.clone()));
+        kept.answers[place] = Some((Instant::now(), answer.clone()));
         Some(answer)
     }
+
+    /// Lets go of answers that will not be given again: one may have a hundred megabytes.
+    fn forget(&self) {
+        for answer in &mut self.kept().answers {
+            answer.take_if(|(made, _)| made.elapsed() >= FRESH);
+        }
+    }
+}
+
+/// The metrics in a format; they are made on a thread of their own.
+async fn answer_of(desk: Arc<Desk>, format: Format) -> Option<Bytes> {
+    let asked = Arc::clone(&desk);
+    let answer = spawn_blocking(move || asked.metrics(format)).await;
+    tokio::spawn(async move {
+        sleep(FRESH).await;
+        desk.forget();
+    });
+    // A panic is told on standard error.
+    answer.ok().flatten()
 }
 
 async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
     let format = accepted(&headers);
-    match spawn_blocking(move || desk.metrics(format)).await {
-        Ok(Some(text)) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
-        Ok(None) | Err(_) => no_status(),
+    match answer_of(desk, format).await {
+        Some(text) => ([(CONTENT_TYPE, format.content_type())], text).into_response(),
+        None => no_status(),
     }
 }
 
 async fn healthz(State(desk): State<Arc<Desk>>) -> Response {
-    match spawn_blocking(move || desk.metrics(Format::OpenMetrics)).await {
-        Ok(Some(_)) => "ok\n".into_response(),
-        Ok(None) | Err(_) => no_status(),
+    match answer_of(desk, Format::OpenMetrics).await {
+        Some(_) => "ok\n".into_response(),
+        None => no_status(),
     }
 }
 

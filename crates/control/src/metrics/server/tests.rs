@@ -100,13 +100,25 @@ async fn the_instance_is_looked_at_once_a_second_however_often_somebody_asks() {
         Some(Status::default())
     }))
     .await;
+    // In either format: the health page has the other one.
     for _ in 0..20 {
         get_path(address, "/metrics").await;
+        get_path(address, "/healthz").await;
     }
-    assert_eq!(looks.load(Ordering::Relaxed), 1);
+    assert_eq!(looks.load(Ordering::Relaxed), 2);
     advance(FRESH).await;
     get_path(address, "/metrics").await;
-    assert_eq!(looks.load(Ordering::Relaxed), 2);
+    assert_eq!(looks.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_not_kept_for_longer_than_it_is_given() {
+    let desk = Arc::new(Desk::new(quiet(), true));
+    let answer = metrics(State(Arc::clone(&desk)), HeaderMap::new()).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(desk.kept().answers.iter().any(Option::is_some));
+    sleep(2 * FRESH).await;
+    assert!(desk.kept().answers.iter().all(Option::is_none));
 }
 
 #[tokio::test(start_paused = true)]
