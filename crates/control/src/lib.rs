@@ -8,5 +8,6 @@ pub mod decap;
 pub mod event;
 pub mod instance;
 pub mod nexthop;
+pub mod plan;
 pub mod replay;
 pub mod status;

@@ -90,7 +90,8 @@ impl Keys {
             match service.desired.mode {
                 ForwardingMode::Nat => {
                     if let Some(source) = member.source {
-                        self.add(key(source, 0, protocol), NAT_SOURCE, NO_INDEX);
+                        let from = source_key(source, service.desired.id.protocol);
+                        self.add(from, NAT_SOURCE, NO_INDEX);
                         self.add(key(source, 0, icmp_of(source)), NAT_SOURCE, NO_INDEX);
                     }
                 }
@@ -121,6 +122,29 @@ impl Keys {
         if service != NO_INDEX {
             target.service = service;
         }
+    }
+}
+
+/// Whether the same keys lead to a service before and after a change.
+pub(crate) fn same(before: &Roster, after: &Roster) -> bool {
+    // First what comes before the keys of all who leave, then those that only who leaves has.
+    let keys = |service| {
+        let mut configured = Keys::default();
+        configured.add_service(service);
+        configured.add_members(service, Standing::Configured);
+        let mut all = configured.clone();
+        all.add_members(service, Standing::Leaving);
+        [configured, all]
+    };
+    keys(before) == keys(after)
+}
+
+/// What answers to one of our own addresses are found by.
+pub(crate) fn source_key(address: IpAddr, protocol: Protocol) -> Key {
+    Key {
+        address,
+        port: 0,
+        protocol: protocol_number(protocol),
     }
 }
 

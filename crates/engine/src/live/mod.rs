@@ -4,6 +4,7 @@
 //! - `service`: a service, its backends with their indices, its ring.
 //! - `entry`, `keys`: services, backends and what leads to them, as entries of maps.
 //! - `plan`, `slots`: what a changed configuration means; nothing is written yet.
+//! - `preview`, `effects`: the same, told for each service, and what becomes of its flows.
 //! - `write`: in which order it is written, and taken back if that fails.
 //! - `sweep`: what time alone changes.
 //! - `adopt`: all of it, found again in the maps.
@@ -14,10 +15,12 @@
 
 mod adopt;
 mod arena;
+mod effects;
 pub(crate) mod entry;
 mod indices;
 mod keys;
 mod plan;
+mod preview;
 mod service;
 mod slots;
 mod sweep;
@@ -33,8 +36,10 @@ use std::time::Duration;
 use abi::control::Settings;
 use abi::family::{V4, V6};
 
+pub use effects::{Disruption, FlowCounts, FlowEffects, flows_of};
 pub use keys::{Keys, PrefixKey};
 pub use plan::NextHops;
+pub use preview::{BackendChange, BackendPreview, Change, FieldChange, Preview, ServicePreview};
 pub use service::Standing;
 pub use sweep::Swept;
 pub use view::{BackendView, Numbers, ServiceView};
@@ -54,6 +59,7 @@ use service::Roster;
 
 /// What identifies a service: one that changes its mode is another.
 type Identity = (ServiceId, ForwardingMode);
+type Rosters = BTreeMap<Identity, Arc<Roster>>;
 
 /// The live state of one instance.
 #[derive(Debug)]
@@ -62,7 +68,7 @@ pub struct Live {
     settings: Settings,
     room: Room,
     desired: Desired,
-    services: BTreeMap<Identity, Arc<Roster>>,
+    services: Rosters,
     /// Services that were removed and whose indices rest.
     removed: Vec<Roster>,
     keys: Keys,
@@ -137,14 +143,17 @@ pub struct Applied {
 
 /// A change, worked out and not yet made.
 struct Plan {
-    services: BTreeMap<Identity, Arc<Roster>>,
+    services: Rosters,
     removed: Vec<Roster>,
-    keys: Keys,
+    /// `None`: as they are.
+    keys: Option<Keys>,
     directory_v4: Option<Directory<V4>>,
     directory_v6: Option<Directory<V6>>,
     writes: Writes,
     left_regions: Vec<Region>,
     died: BTreeSet<u32>,
+    /// Slots with another owner, by the index of their service.
+    moved: BTreeMap<u32, u64>,
     arena: Arena,
     service_indices: Indices,
     backend_indices: Indices,
@@ -202,21 +211,8 @@ impl Live {
         let now = self.clock.at(maps.now()?);
         let plan = self.plan(desired, next_hop, now, &|index| maps.slot(index))?;
         write::write(maps, &self.keys, &plan)?;
-        Ok(self.commit(maps, desired, plan))
-    }
-
-    /// What [`Self::apply`] would do. Nothing is written.
-    pub fn preview<M: Maps>(
-        &self,
-        maps: &M,
-        desired: &Desired,
-        next_hop: &NextHops<'_>,
-    ) -> Result<Applied, EngineError> {
-        self.check_settings(desired)?;
-        let now = self.clock.ticks;
-        Ok(self
-            .plan(desired, next_hop, now, &|index| maps.slot(index))?
-            .applied)
+        self.desired.clone_from(desired);
+        Ok(self.commit(maps, plan))
     }
 
     /// Takes changed next hops over.
@@ -225,8 +221,10 @@ impl Live {
         maps: &mut M,
         next_hop: &NextHops<'_>,
     ) -> Result<Applied, EngineError> {
-        let desired = self.desired.clone();
-        self.apply(maps, &desired, next_hop)
+        let now = self.clock.at(maps.now()?);
+        let plan = self.plan(&self.desired, next_hop, now, &|index| maps.slot(index))?;
+        write::write(maps, &self.keys, &plan)?;
+        Ok(self.commit(maps, plan))
     }
 
     /// What is configured.
@@ -255,46 +253,64 @@ impl Live {
             left_regions: Vec::new(),
             died: BTreeSet::new(),
             service: 0,
+            moved: BTreeMap::new(),
             applied: Applied::default(),
         };
-        let mut services = BTreeMap::new();
-        for service in &desired.services {
-            let identity = (service.id, service.mode);
-            let roster = match self.services.get(&identity) {
-                Some(roster) => planner.change(roster, service)?,
-                None => Arc::new(planner.add(service)?),
-            };
-            services.insert(identity, roster);
-        }
+        let (services, same_keys) = self.rosters(&mut planner)?;
         let mut removed = Vec::new();
         for (identity, roster) in &self.services {
             if !services.contains_key(identity) {
                 removed.push(planner.remove(roster));
             }
         }
-        let keys = Keys::of(services.values().map(Arc::as_ref));
-        let changed = keys.directory != self.keys.directory || !self.is_led;
+        // Working them all out takes longer than all the rest of a small change.
+        let stay = same_keys && removed.is_empty() && self.is_led;
         let mut plan = Plan {
+            keys: (!stay).then(|| Keys::of(services.values().map(Arc::as_ref))),
             services,
             removed,
-            keys,
             directory_v4: None,
             directory_v6: None,
             writes: planner.writes,
             left_regions: planner.left_regions,
             died: planner.died,
+            moved: planner.moved,
             arena: planner.arena,
             service_indices: planner.service_indices,
             backend_indices: planner.backend_indices,
             applied: planner.applied,
         };
-        if changed {
-            plan.directory_v4 = Some(self.fitting(Directory::build(&plan.keys.directory)?)?);
-            plan.directory_v6 = Some(self.fitting(Directory::build(&plan.keys.directory)?)?);
+        if let Some(keys) = &plan.keys
+            && (keys.directory != self.keys.directory || !self.is_led)
+        {
+            plan.directory_v4 = Some(self.fitting(Directory::build(&keys.directory)?)?);
+            plan.directory_v6 = Some(self.fitting(Directory::build(&keys.directory)?)?);
+            plan.applied.directory_written = true;
         }
-        plan.applied.directory_written = changed;
         plan.applied.entries_written = plan.writes.entries() as u64;
         Ok(plan)
+    }
+
+    /// The services as they will be, and whether the same keys lead to them and their backends.
+    fn rosters(&self, planner: &mut Planner<'_>) -> Result<(Rosters, bool), EngineError> {
+        let mut services = BTreeMap::new();
+        let mut same_keys = true;
+        for service in &planner.desired.services {
+            let identity = (service.id, service.mode);
+            let roster = match self.services.get(&identity) {
+                Some(before) => {
+                    let roster = planner.change(before, service)?;
+                    same_keys &= Arc::ptr_eq(before, &roster) || keys::same(before, &roster);
+                    roster
+                }
+                None => {
+                    same_keys = false;
+                    Arc::new(planner.add(service)?)
+                }
+            };
+            services.insert(identity, roster);
+        }
+        Ok((services, same_keys))
     }
 
     fn fitting<F: abi::family::Family>(
@@ -353,19 +369,20 @@ impl Live {
         Err(EngineError::RestartNeeded { what })
     }
 
-    fn commit<M: Maps>(&mut self, maps: &mut M, desired: &Desired, plan: Plan) -> Applied {
+    fn commit<M: Maps>(&mut self, maps: &mut M, plan: Plan) -> Applied {
         let mut applied = plan.applied;
         let grace = self.sweeps + GRACE_SWEEPS;
         self.left_regions
             .extend(plan.left_regions.into_iter().map(|region| (region, grace)));
         self.services = plan.services;
         self.removed.extend(plan.removed);
-        self.keys = plan.keys;
+        if let Some(keys) = plan.keys {
+            self.keys = keys;
+        }
         self.is_led = true;
         self.arena = plan.arena;
         self.service_indices = plan.service_indices;
         self.backend_indices = plan.backend_indices;
-        self.desired.clone_from(desired);
         if !plan.died.is_empty() {
             // What fails here the next sweep does.
             applied.flows_lost = sweep::bury(maps, &plan.died).unwrap_or(0);

@@ -70,6 +70,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) died: BTreeSet<u32>,
     /// Index of the service that is being looked at.
     pub(crate) service: u32,
+    /// Slots with another owner, by the index of their service.
+    pub(crate) moved: BTreeMap<u32, u64>,
     pub(crate) applied: Applied,
 }
 
@@ -330,6 +332,7 @@ impl Planner<'_> {
 
     fn take_over(&mut self, roster: &mut Roster, changes: SlotChanges) {
         self.applied.slots_changed += changes.moved;
+        self.moved.insert(roster.index, changes.moved);
         self.writes.slots.extend(changes.writes);
         roster.changing = changes.changing;
         if let Some((region, content)) = changes.region {

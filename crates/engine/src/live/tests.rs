@@ -3,10 +3,14 @@
 //! - `rule`: what becomes of slots, entries and indices.
 //! - `failure`: what is left of a change or a sweep that fails half-way.
 //! - `adopt`: what a process finds that an earlier one left, also in the middle of a change.
+//! - `preview`: what a change is said to do.
+//! - `random`: what holds after any change.
 
 mod adopt;
 mod failure;
 mod memory;
+mod preview;
+mod random;
 mod rule;
 
 use std::net::{IpAddr, Ipv4Addr};

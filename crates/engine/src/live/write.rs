@@ -68,7 +68,9 @@ fn steps<'p>(old: &Keys, plan: &'p Plan) -> Vec<Step<'p>> {
     let mut steps: Vec<Step<'p>> = Vec::with_capacity(writes.entries());
     steps.extend(writes.backends.iter().map(Step::Backend));
     steps.extend(writes.services.iter().map(Step::Service));
-    steps_of_keys(&mut steps, old, &plan.keys);
+    if let Some(keys) = &plan.keys {
+        steps_of_keys(&mut steps, old, keys);
+    }
     steps.extend(plan.directory_v4.iter().map(Step::DirectoryV4));
     steps.extend(plan.directory_v6.iter().map(Step::DirectoryV6));
     steps.extend(writes.removed.iter().map(Step::Service));

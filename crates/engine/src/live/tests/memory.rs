@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use abi::exception::Exception;
 use abi::family::Family;
-use abi::flow::FlowKeyV4;
+use abi::flow::{FlowKeyV4, FlowV4};
 use abi::prefix::PrefixKey as _;
 use abi::quic::ServerKey;
 use abi::service::Service;
@@ -28,6 +28,8 @@ use crate::maps::{FlowTable, Maps, Room};
 pub(super) struct Memory {
     pub(super) image: Image,
     pub(super) exceptions: BTreeMap<FlowKeyV4, Exception>,
+    /// Established ones of `nat`, both halves.
+    pub(super) flows: BTreeMap<FlowKeyV4, FlowV4>,
     /// jiffies.
     pub(super) now: u32,
     pub(super) refusals: u64,
@@ -48,6 +50,7 @@ impl Memory {
             room: image.room(),
             image,
             exceptions: BTreeMap::new(),
+            flows: BTreeMap::new(),
             now: 0,
             refusals: 0,
             failing: 0..0,
@@ -226,27 +229,33 @@ impl Maps for Memory {
 
     fn for_each_flow<F: Family>(
         &self,
-        _: FlowTable,
-        _: &mut dyn FnMut(&F::FlowKey, &F::Flow),
+        table: FlowTable,
+        visit: &mut dyn FnMut(&F::FlowKey, &F::Flow),
     ) -> Result<(), EngineError> {
-        self.call()
+        self.call()?;
+        if !F::IS_V6 && table == FlowTable::Established {
+            for (key, flow) in &self.flows {
+                visit(&same(key), &same(flow));
+            }
+        }
+        Ok(())
     }
 
     fn flow<F: Family>(
         &self,
         _: FlowTable,
-        _: &F::FlowKey,
+        key: &F::FlowKey,
     ) -> Result<Option<F::Flow>, EngineError> {
         self.call()?;
-        Ok(None)
+        Ok(self.flows.get(&same(key)).map(same))
     }
 
     fn remove_flow<F: Family>(
         &mut self,
         _: FlowTable,
-        _: &F::FlowKey,
+        key: &F::FlowKey,
     ) -> Result<bool, EngineError> {
         self.call()?;
-        Ok(false)
+        Ok(self.flows.remove(&same(key)).is_some())
     }
 }

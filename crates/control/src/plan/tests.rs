@@ -1,0 +1,149 @@
+//! What a plan says, on map contents in memory.
+
+use std::time::Duration;
+
+use engine::desired::{Mac, NextHop, Service};
+use engine::image::Image;
+use engine::settings;
+
+use super::*;
+use crate::config::parse;
+
+fn next_hop(_: &Service, _: &engine::desired::Backend) -> Option<NextHop> {
+    Some(NextHop {
+        interface_index: 1,
+        source_mac: Mac([2, 0, 0, 0, 0, 1]),
+        destination_mac: Mac([2, 0, 0, 0, 0, 2]),
+        source_address: [10, 0, 0, 1].into(),
+        mtu: 1500,
+    })
+}
+
+/// What the second file would change in an instance that runs the first.
+fn plan(old: &str, new: &str) -> PlanReport {
+    let read = |text| parse("lb.toml", text).unwrap().desired;
+    let (old, new) = (read(old), read(new));
+    let mut maps = Image::build(&Desired::default(), next_hop).unwrap();
+    let tick = Duration::from_millis(1);
+    let mut live = Live::new(settings(&old, false), maps.room(), tick);
+    live.apply(&mut maps, &old, &next_hop).unwrap();
+    let before = maps.clone();
+    let report = report(&live, &maps, &new, &next_hop).unwrap();
+    assert_eq!(maps, before);
+    report
+}
+
+const OLD: &str = r#"
+[[service]]
+address = "tcp://10.0.0.10:80"
+mode = "ipip"
+backends = ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]
+[[service]]
+address = "udp://10.0.0.10:53"
+mode = "ipip"
+track = "never"
+backends = ["10.0.0.2", "10.0.0.3"]
+[[service]]
+address = "tcp://10.0.0.10:25"
+backends = ["10.0.0.2"]
+[[service]]
+address = "tcp://10.0.0.10:22"
+backends = ["10.0.0.2"]
+"#;
+
+const NEW: &str = r#"
+[[service]]
+address = "tcp://10.0.0.10:80"
+mode = "ipip"
+echo = false
+backends = [
+    { address = "10.0.0.2", weight = 2 },
+    { address = "10.0.0.3", state = "drain" },
+    { address = "10.0.0.4", state = "down" },
+    "10.0.0.6",
+]
+[[service]]
+address = "udp://10.0.0.10:53"
+mode = "ipip"
+track = "never"
+backends = ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
+[[service]]
+address = "tcp://10.0.0.10:22"
+backends = ["10.0.0.2"]
+[[service]]
+address = "tcp://10.0.0.11:443"
+backends = ["10.0.0.2"]
+"#;
+
+#[test]
+fn a_plan_for_people() {
+    let expected = "\
+services: 1 added, 3 changed, 1 removed; backends: 3 added, 1 leaving, 1 dying
+
+~ tcp://10.0.0.10:80  ipip
+    echo: true -> false
+    78.0 % of its slots get another owner: new flows only
+    backend                   share       flows
+  ~ 10.0.0.2:80   25.0 % ->  66.7 %           ?  weight: 1 -> 2
+  ~ 10.0.0.3:80   25.0 % ->   0.0 %           ?  state: up -> drain
+  ! 10.0.0.4:80   25.0 % ->   0.0 %           ?  dies, state: up -> down
+  + 10.0.0.6:80    0.0 % ->  33.3 %           0  new
+  - 10.0.0.5:80   25.0 % ->   0.0 %           ?  leaves
+  ! may break flows, nobody knows how many
+    flows stay until they are over, nobody knows how many
+
+~ udp://10.0.0.10:53  ipip
+    echo: true -> false
+    slots: 1024 -> 4096
+    66.8 % of its slots get another owner: all flows, because it tracks none
+    backend                   share       flows
+    10.0.0.2:53   50.0 % ->  33.3 %           ?
+    10.0.0.3:53   50.0 % ->  33.3 %           ?
+  + 10.0.0.4:53    0.0 % ->  33.3 %           0  new
+    may move flows, as its `track` says
+
+~ tcp://10.0.0.10:22  nat
+    echo: true -> false
+
++ tcp://10.0.0.11:443  nat
+    backend                    share       flows
+  + 10.0.0.2:443    0.0 % -> 100.0 %           0  new
+
+- tcp://10.0.0.10:25  nat
+    backend                   share       flows
+  ! 10.0.0.2:25  100.0 % ->   0.0 %           0  dies
+
+! in all: may break flows, nobody knows how many";
+    assert_eq!(plan(OLD, NEW).to_string(), expected);
+}
+
+#[test]
+fn a_file_that_changes_nothing_says_so() {
+    let report = plan(OLD, OLD);
+    assert_eq!(report, PlanReport::default());
+    assert_eq!(report.to_string(), "nothing would change");
+    assert!(!report.breaks_anything());
+}
+
+#[test]
+fn a_plan_is_the_same_after_json() {
+    let report = plan(OLD, NEW);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["services"][0]["change"], "changed");
+    assert_eq!(json["services"][0]["backends"][2]["change"], "dies");
+    assert_eq!(serde_json::from_value::<PlanReport>(json).unwrap(), report);
+}
+
+#[test]
+fn what_needs_a_restart_is_an_error() {
+    let new = OLD.replace("mode = \"ipip\"", "mode = \"gue\"");
+    let read = |text: &str| parse("lb.toml", text).unwrap().desired;
+    let (old, new) = (read(OLD), read(&new));
+    let maps = Image::build(&old, next_hop).unwrap();
+    let live = Live::new(settings(&old, false), maps.room(), Duration::from_millis(1));
+    let error = report(&live, &maps, &new, &next_hop).unwrap_err();
+    assert!(
+        matches!(error, EngineError::RestartNeeded { .. }),
+        "{error}"
+    );
+}
