@@ -19,6 +19,13 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(run) => commands::run::run(run),
         Command::Check(check) => commands::check::check(&check),
+        Command::Plan(plan) => commands::plan::plan(&plan),
+        Command::Apply(apply) => commands::apply::apply(&apply),
+        Command::Service(service) => commands::service::service(service),
+        Command::Backend(backend) => commands::backend::backend(backend),
+        Command::Flows(flows) => commands::flows::flows(flows),
+        Command::Flush(flush) => commands::flows::flush(flush),
+        Command::Events(events) => commands::events::events(events),
         Command::Reload(reload) => commands::reload::reload(&reload),
         Command::Stop(stop) => commands::stop::stop(stop),
         Command::Status(status) => commands::status::status(&status),

@@ -8,6 +8,7 @@ pub mod decap;
 pub mod event;
 pub mod instance;
 pub mod nexthop;
+pub mod overrides;
 pub mod plan;
 pub mod replay;
 pub mod status;

@@ -1,5 +1,6 @@
 //! The TOML file: its fields, by table.
 
+mod api;
 mod service;
 
 use std::path::Path;
@@ -75,6 +76,8 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
         "tunnel",
         "timeouts",
         "limits",
+        "api",
+        "daemon",
     ];
     reader.deny_unknown(table, &known);
     let mut raw = RawConfig {
@@ -109,6 +112,7 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
     if let Some(table) = reader.table(table, "limits") {
         limits(reader, table, &mut raw);
     }
+    api::api(reader, table, &mut raw);
     raw
 }
 

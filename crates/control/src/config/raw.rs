@@ -42,6 +42,8 @@ pub(super) struct RawConfig {
     pub(super) exceptions_per_second: Option<u32>,
     pub(super) icmp_errors_per_second: Option<u32>,
     pub(super) seed: Option<u64>,
+    pub(super) api_group: Option<At<String>>,
+    pub(super) watch: Option<bool>,
 }
 
 #[derive(Debug, Default)]
