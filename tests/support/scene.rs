@@ -310,7 +310,9 @@ impl Scene {
     /// # Panics
     /// It does not get ready.
     pub fn run_as(&mut self, binary: PathBuf, arguments: &str) -> &mut HostProcess {
-        let words: Vec<_> = std::iter::once("run")
+        // What a person would see, for tests that look for it.
+        let words: Vec<_> = ["run", "--log-format", "text"]
+            .into_iter()
             .chain(arguments.split_whitespace())
             .collect();
         let process = self.balancer_host().spawn(binary, &words);
@@ -411,6 +413,7 @@ impl Drop for Scene {
         let socket = socket_path(self.balancer_host().namespace());
         self.balancer = None;
         // One that was killed could not remove it.
+        let _ = fs::remove_file(socket.with_extension("state"));
         let _ = fs::remove_file(socket);
     }
 }

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod live;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -25,8 +27,22 @@ pub(crate) enum Command {
     Check(Check),
     /// Print what a config file can say
     Config(Config),
+    /// Say what a config file would change in a running instance; exit code 2: flows would break
+    Plan(live::Plan),
+    /// Put a config file in force in a running instance; all of it is applied, or nothing
+    Apply(live::Apply),
     /// Have a running instance read its config file again; all of it is applied, or nothing
     Reload(Reload),
+    /// Add, remove and list services of a running instance, beside its file
+    Service(live::Service),
+    /// Add, remove, drain, weigh and list backends of a running instance, beside its file
+    Backend(live::Backend),
+    /// List the flows that a running instance knows one by one
+    Flows(live::Flows),
+    /// Have a running instance forget flows
+    Flush(live::Flush),
+    /// Tell what has happened to a running instance, and what happens
+    Events(live::Events),
     /// End a running instance and its balancing; also what one has left that was killed
     Stop(Stop),
     /// Show services, backends, counters and reasons of a running instance
@@ -83,6 +99,22 @@ pub(crate) struct Run {
     /// When this process ends, packets are balanced on; the next `run` goes on with that
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Read the config file again whenever it has changed
+    #[arg(long, requires = "config")]
+    pub(crate) watch: bool,
+    /// How the log is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Auto)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Text on a terminal and in systemd's journal, else JSON
+    Auto,
+    /// A line for each event, for people
+    Text,
+    /// A JSON object for each event
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -134,6 +166,9 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
+    /// What was changed by hand is so no longer
+    #[arg(long)]
+    pub(crate) discard_overrides: bool,
     /// Name of the instance; default: that of the network namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,

@@ -8,12 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 
 /// Events that are remembered for whoever asks later.
 const REMEMBERED: usize = 1_024;
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Counts from 1 since the process started.
     pub number: u64,
@@ -25,7 +26,7 @@ pub struct Event {
 }
 
 /// What happened. Services are named as `tcp://10.0.0.10:443`, backends as `10.0.0.2:443`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
     /// Packets are balanced from now on, or, if `adopted`, have been all along.

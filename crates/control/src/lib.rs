@@ -10,6 +10,7 @@ pub mod health;
 pub mod instance;
 pub mod metrics;
 pub mod nexthop;
+pub mod overrides;
 pub mod plan;
 pub mod replay;
 pub mod status;

@@ -12,9 +12,10 @@ use engine::live::{
 };
 use engine::maps::Maps;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What would change, service by service. As JSON, new fields may be added.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlanReport {
     /// Services that would be touched: those of the new configuration in its order, then those that
     /// would go.
@@ -40,7 +41,7 @@ pub struct PlanReport {
 }
 
 /// A service that would be touched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServicePlan {
     /// `tcp://10.0.0.10:80`.
     pub service: String,
@@ -70,7 +71,7 @@ pub struct ServicePlan {
 }
 
 /// What becomes of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceFate {
     /// It was not there.
@@ -82,7 +83,7 @@ pub enum ServiceFate {
 }
 
 /// What becomes of a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackendFate {
     /// It stays what it was, even if its share differs.
@@ -98,7 +99,7 @@ pub enum BackendFate {
 }
 
 /// A field that is configured differently.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FieldPlan {
     /// As it is called in the configuration.
     pub field: String,
@@ -109,7 +110,7 @@ pub struct FieldPlan {
 }
 
 /// A backend of a service that would be touched.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendPlan {
     /// `10.0.0.2:80`, with `*` for the port that the client asked for.
     pub backend: String,
@@ -128,7 +129,7 @@ pub struct BackendPlan {
 }
 
 /// What becomes of a service's flows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowPlan {
     /// Known flows of backends that leave or drain: they stay until they are over.
     pub drain: u64,

@@ -6,11 +6,12 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::health::BackendHealth;
 
 /// An instance.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Its name.
     pub instance: String,
@@ -38,10 +39,13 @@ pub struct Status {
     /// read anew.
     #[serde(default)]
     pub netlink_overruns: u64,
+    /// Which configuration is in force.
+    #[serde(default)]
+    pub configuration: ConfigurationStatus,
 }
 
 /// An interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InterfaceStatus {
     /// Its name when the instance started.
     pub name: String,
@@ -56,7 +60,7 @@ pub struct InterfaceStatus {
 }
 
 /// A service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceStatus {
     /// As `tcp://10.0.0.10:8000`.
     pub service: String,
@@ -78,7 +82,7 @@ pub struct ServiceStatus {
 }
 
 /// A backend of one service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendStatus {
     /// As `10.0.0.2:8000`; `*` for the port the client asked for.
     pub address: String,
@@ -110,10 +114,33 @@ pub struct BackendStatus {
     /// What its checks say; `None` if it is not checked.
     #[serde(default)]
     pub health: Option<BackendHealth>,
+    /// Flows that it has now, as far as they are known one by one; `None` if it has no index in the
+    /// maps.
+    pub flows: Option<u64>,
+    /// Whether these are all: in mode `nat`. In other modes flows of steady slots are not known.
+    pub flows_exact: bool,
+    /// It takes no new flows, and as of the last sweep no flow and no slot leads to it any more: it
+    /// can go.
+    pub drained: bool,
+}
+
+/// Which configuration is in force, and where it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigurationStatus {
+    /// The instance's own file, which a reload reads; `None`: it was started by flags.
+    pub file: Option<String>,
+    /// What is in force came from there.
+    pub source: String,
+    /// When it was put in force: milliseconds since 1970-01-01 00:00 UTC.
+    pub applied_ms: u64,
+    /// How many things were changed by hand.
+    pub overrides: u64,
+    /// How what is in force differs from the file as it is now, a sentence each.
+    pub differs: Vec<String>,
 }
 
 /// Use of the flow tables.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FlowStatus {
     /// Established flows, closed ones that still rest included.
     pub established: u64,
@@ -127,7 +154,7 @@ pub struct FlowStatus {
 
 /// How changes of the configuration are getting on. Counts are since the start, unless they say
 /// otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TransitionStatus {
     /// Slots whose flows are being entered in the exception table, now.
     pub slots_in_transition: u64,
@@ -149,7 +176,7 @@ pub struct TransitionStatus {
 }
 
 /// How configurations have been applied, since the start; that one included.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ApplyStatus {
     /// Those that are or were in force.
     pub applied: u64,
@@ -184,7 +211,7 @@ impl ApplyStatus {
 }
 
 /// What a reload did: the answer to `POST /v1/reload`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
     /// Services of the configuration that is in force now.
     pub services: u64,

@@ -9,6 +9,7 @@
 //! - [`dataplane`]: the loaded program and its maps.
 //! - [`decap`]: the backend's side of tunnels: a program and its lists.
 //! - [`pins`]: where maps and links outlive the process.
+//! - [`flows`]: flows that are known one by one, to look at and to forget.
 //! - [`sweep`]: which `nat` flows are over.
 //! - [`object`]: the compiled programs, embedded.
 //!
@@ -21,6 +22,7 @@ pub mod decap;
 pub mod desired;
 pub mod directory;
 mod error;
+pub mod flows;
 pub mod image;
 pub mod live;
 pub mod maps;

@@ -12,6 +12,7 @@ use engine::decap::DecapOptions;
 use super::log;
 use super::reasons::{Counted, write_reasons};
 use crate::arguments::Decap;
+use crate::arguments::LogFormat;
 use crate::output::stdout;
 
 pub(crate) fn decap(arguments: Decap) -> Result<ExitCode> {
@@ -28,7 +29,7 @@ pub(crate) fn decap(arguments: Decap) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    log::start();
+    log::start(LogFormat::Auto);
     let options = DecapRun {
         interfaces: arguments.interfaces,
         vips: arguments.vip.into_iter().collect(),

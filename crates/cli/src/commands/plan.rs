@@ -1,18 +1,33 @@
-//! `evenkeel plan`: what it prints. A plan comes from the running instance.
+//! `evenkeel plan`. A plan comes from the running instance.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use control::api;
+use control::api::model::PlanRequest;
 use control::plan::PlanReport;
 
+use super::apply::text;
+use super::live::{name, wait};
+use crate::arguments::live::Plan;
 use crate::output::stdout;
 
 /// The exit code when flows would break, or might.
 pub(crate) const BREAKS: u8 = 2;
 
+pub(crate) fn plan(arguments: &Plan) -> Result<ExitCode> {
+    let (config, source) = text(arguments.file.as_deref())?;
+    let request = PlanRequest {
+        config,
+        name: source,
+    };
+    let report = wait(api::plan(&name(&arguments.of), &request))??;
+    print(&report, arguments.json)
+}
+
 /// Tells a plan on standard output, and by the exit code whether it would break flows.
-pub(crate) fn print(report: &PlanReport, json: bool) -> Result<ExitCode> {
+fn print(report: &PlanReport, json: bool) -> Result<ExitCode> {
     // https://no-color.org: set and not empty.
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let coloured = io::stdout().is_terminal() && !plain;

@@ -16,7 +16,7 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let reloaded = runtime.block_on(request_reload(&name))?;
+    let reloaded = runtime.block_on(request_reload(&name, arguments.discard_overrides))?;
     for warning in &reloaded.warnings {
         warn(warning);
     }

@@ -8,7 +8,7 @@ use control::config::Host;
 use control::instance::{self, RunOptions, default_name};
 
 use super::log;
-use super::source::{desired, origin, warn};
+use super::source::{origin, read, warn};
 use crate::arguments::{Run, Xdp};
 use crate::output::stdout;
 
@@ -19,15 +19,17 @@ pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
         arguments.xdp = xdp;
         arguments.source.mode = None;
     }
-    let checked = desired(&arguments.source, &arguments.interfaces)?;
+    let (checked, text) = read(&arguments.source, &arguments.interfaces)?;
     for warning in Host::read().warnings(&checked.desired) {
         warn(&warning);
     }
-    log::start();
+    log::start(arguments.log_format);
     let options = RunOptions {
         origin: origin(&arguments.source, &arguments.interfaces),
         desired: checked.desired,
         metrics: checked.metrics,
+        text,
+        watch: arguments.watch,
         mode: arguments.xdp.into(),
         name: arguments.instance.unwrap_or_else(default_name),
         keep: arguments.keep,

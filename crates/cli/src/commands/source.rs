@@ -16,24 +16,35 @@ pub(crate) fn origin(source: &Source, interfaces: &[String]) -> Option<Origin> {
 
 /// The configuration, with its warnings told on standard error.
 pub(crate) fn desired(source: &Source, interfaces: &[String]) -> Result<Checked> {
-    let checked = match origin(source, interfaces) {
+    Ok(read(source, interfaces)?.0)
+}
+
+/// The same, and the text of a file that says it.
+pub(crate) fn read(source: &Source, interfaces: &[String]) -> Result<(Checked, String)> {
+    let (checked, text) = match origin(source, interfaces) {
         Some(_) if source.mode.is_some() => {
             bail!("--mode goes with --service; in a config file each service has its `mode`")
         }
-        Some(origin) => origin.read()?,
-        None => config::from_flags(FlagInput {
-            interfaces,
-            service: source.service.as_deref().unwrap_or_default(),
-            mode: source.mode.as_deref(),
-            backends: &source.backend,
-            weights: &source.weight,
-            health: source.health.as_deref(),
-        })?,
+        Some(origin) => {
+            let text = origin.text()?;
+            (origin.check(&text)?, text)
+        }
+        None => {
+            let input = FlagInput {
+                interfaces,
+                service: source.service.as_deref().unwrap_or_default(),
+                mode: source.mode.as_deref(),
+                backends: &source.backend,
+                weights: &source.weight,
+                health: source.health.as_deref(),
+            };
+            (config::from_flags(input)?, config::flags_text(input))
+        }
     };
     for warning in &checked.warnings {
         warn(warning);
     }
-    Ok(checked)
+    Ok((checked, text))
 }
 
 /// Tells of something that is worth a second look.

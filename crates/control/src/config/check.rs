@@ -1,6 +1,7 @@
 //! From words that are understood to a configuration that makes sense.
 
 mod address;
+mod api;
 mod backends;
 mod destinations;
 mod health;
@@ -61,6 +62,7 @@ pub(super) fn check(
     checker.destinations(&raw.services);
     let nat = checker.nat(&raw);
     let tunnel = checker.tunnel(&raw);
+    let api = checker.api(&raw);
     let problems = checker.problems;
     if !problems.is_empty() {
         return Err(ConfigError::Invalid(Problems::new(source, problems)));
@@ -81,6 +83,8 @@ pub(super) fn check(
         desired,
         metrics,
         health,
+        api,
+        daemon: api::daemon(&raw),
         warnings,
     })
 }

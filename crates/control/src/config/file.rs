@@ -1,5 +1,6 @@
 //! The TOML file: its fields, by table.
 
+mod api;
 mod health;
 mod metrics;
 mod service;
@@ -110,6 +111,7 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
         limits(reader, table, &mut raw);
     }
     metrics::metrics(reader, table, &mut raw);
+    api::api(reader, table, &mut raw);
     raw
 }
 

@@ -9,13 +9,17 @@ mod check;
 mod fields;
 mod file;
 mod flags;
+mod flags_text;
 mod host;
 mod limits;
+mod names;
 mod origin;
 mod problem;
 mod raw;
 mod reader;
+mod settings;
 mod source;
+pub(crate) mod tree;
 mod verdict;
 mod words;
 
@@ -25,15 +29,26 @@ mod tests;
 pub use fields::{json_schema, reference};
 pub use file::{load, parse};
 pub use flags::{FlagInput, from_flags};
+pub use flags_text::flags_text;
 pub use host::{Host, Listener};
 pub use limits::{
     DEFAULT_SEED, MAX_BACKENDS, MAX_FILE_BYTES, MAX_FLOWS, MAX_INTERFACES, MAX_PREFIXES,
     MAX_QUIC_SERVERS, MAX_RATE, MAX_RING_SLOTS, MAX_SERVICES, MAX_TIMEOUT, MAX_TRANSITION_WINDOW,
     MAX_WEIGHT, MIN_NAT_PORT, MIN_RING_SLOTS,
 };
+pub use names::{BackendName, NameError, backend_name, service_name};
 pub use origin::Origin;
 pub use problem::{ConfigError, Problem, Problems};
 pub use verdict::{FoundProblem, Verdict};
+/// Reads the text of a file, as far as it is one that can be a configuration.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &std::path::Path) -> Result<String, ConfigError> {
+    source::read(path)
+}
+
+pub use settings::{ApiSettings, DaemonSettings};
 
 use std::collections::BTreeMap;
 
@@ -55,6 +70,10 @@ pub struct Checked {
     pub metrics: MetricsSettings,
     /// What is said about the health of backends; services without any of it are not in it.
     pub health: BTreeMap<ServiceId, ServiceHealth>,
+    /// Who may use the API.
+    pub api: ApiSettings,
+    /// What the process does by itself.
+    pub daemon: DaemonSettings,
     /// One sentence each; [`Host::warnings`] finds those that depend on this host.
     pub warnings: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Checked, ConfigError, load};
+use super::{Checked, ConfigError, parse, source};
 
 /// A configuration file, and what the command line says beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,23 @@ impl Origin {
     /// # Errors
     /// The file cannot be read, or something in it is wrong: then with everything that is.
     pub fn read(&self) -> Result<Checked, ConfigError> {
-        let mut checked = load(&self.file)?;
+        self.check(&self.text()?)
+    }
+
+    /// The text of the file as it is now.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn text(&self) -> Result<String, ConfigError> {
+        source::read(&self.file)
+    }
+
+    /// Checks a text of the file.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it.
+    pub fn check(&self, text: &str) -> Result<Checked, ConfigError> {
+        let mut checked = parse(&self.file.display().to_string(), text)?;
         if !self.interfaces.is_empty() {
             checked.desired.interfaces.clone_from(&self.interfaces);
         }

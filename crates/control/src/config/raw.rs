@@ -48,6 +48,8 @@ pub(super) struct RawConfig {
     pub(super) seed: Option<u64>,
     pub(super) metrics_listen: Option<SocketAddr>,
     pub(super) metrics_per_backend: Option<bool>,
+    pub(super) api_group: Option<At<String>>,
+    pub(super) watch: Option<bool>,
 }
 
 #[derive(Debug, Default)]

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::api::{self, ApiError, Role};
+use crate::config::ApiSettings;
 use crate::instance::{RunError, check, describe_interface};
 use crate::nexthop::{Changes, InterfaceError, interface};
 use crate::status::InterfaceStatus;
@@ -90,7 +91,7 @@ struct Running {
 pub async fn run(run: DecapRun, out: &mut impl Write) -> Result<DecapStatus, DecapError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let listener = api::listen(Role::Decap, &run.name)?;
+    let listener = api::listen(Role::Decap, &run.name, &ApiSettings::default())?;
     // Before the first look at the addresses, so that no change is missed.
     let mut changes = Changes::start(&GROUPS)?;
     let running = start(run).await?;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::outcome::{AgentWords, Answer, Outcome};
 
@@ -26,7 +27,7 @@ pub struct Moment {
 }
 
 /// What a backend is, as far as its checks and its agent say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Nothing is known yet. It counts as up.
@@ -92,7 +93,7 @@ pub(crate) struct Memory {
 }
 
 /// One transition of a backend's history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     /// When, in milliseconds since 1970.
     pub unix_ms: u64,

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::machine::{Last, Machine, Role, State, Step};
 use super::outcome::Answer;
 
 /// Health of one backend of one service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendHealth {
     /// `unknown`, `up`, `starting`, `down`, `drain` or `maintenance`.
     pub state: State,
@@ -25,7 +26,7 @@ pub struct BackendHealth {
 }
 
 /// A result of a check.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CheckReport {
     /// `good`, `bad`, or `inconclusive` if the check could not be made.
     pub answer: String,

@@ -3,18 +3,26 @@
 //! - `name`, `lock`: which instance this is, where its socket lies, and that it has one process.
 //! - `start`: everything up to the moment packets flow.
 //! - `request`: what the API asks of the process.
+//! - `configuration`: which configuration is in force, and where it came from.
+//! - `saved`: what the next process knows of it.
+//! - `flows`: the flows that are known one by one.
+//! - `file_watch`: whether the file has changed.
 //! - `reload`: the configuration read again while packets flow.
 //! - `interfaces`: where packets come in by, as interfaces come and go.
 //! - `state`: what is running.
 //! - `report`: its status.
 //! - `stop`: the end of it, whether or not a process works on it.
 
+mod configuration;
+mod file_watch;
+mod flows;
 mod interfaces;
 mod lock;
 mod name;
 mod reload;
 mod report;
 mod request;
+mod saved;
 mod start;
 mod state;
 mod stop;
@@ -34,19 +42,22 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::warn;
 
 use crate::api::{self, ApiError, Role, Served};
-use crate::config::Origin;
+use crate::config::{ConfigError, Origin};
 use crate::event::{Events, What};
 use crate::metrics::{self, MetricsError, MetricsSettings};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
     interfaces, targets,
 };
+use file_watch::FileWatch;
 use lock::InstanceLock;
 
+pub(crate) use configuration::Configuration;
+pub(crate) use flows::{FlowError, Wanted, cursor, from_cursor};
 pub(crate) use name::{MAX_NAME, is_valid};
 pub use name::{SOCKET_DIRECTORY, decap_socket_path, default_name, running, socket_path};
 pub use reload::ReloadError;
-pub(crate) use request::Request;
+pub(crate) use request::{Change, Request};
 pub(crate) use start::{check, describe_interface};
 pub use state::Instance;
 pub use stop::{StopError, Stopped, stop};
@@ -61,6 +72,10 @@ pub struct RunOptions {
     pub desired: Desired,
     /// Where to read it again; `None`: it came from flags, and stays as it is.
     pub origin: Option<Origin>,
+    /// The text that says it.
+    pub text: String,
+    /// The file is read again whenever it has changed.
+    pub watch: bool,
     /// How to attach.
     pub mode: AttachMode,
     /// Name of the instance.
@@ -115,6 +130,9 @@ pub enum RunError {
     /// Metrics.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Standard output or signals.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -126,28 +144,30 @@ pub enum RunError {
 ///
 /// # Errors
 /// See [`RunError`]. After an error, too, nothing is left behind, but what an earlier process left.
-pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunError> {
+pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     let _lock = InstanceLock::take(&options.name)?;
-    let listener = api::listen(Role::Balancer, &options.name)?;
+    let (configuration, dropped) = Configuration::at_start(&mut options)?;
+    for change in dropped {
+        warn!("{change}");
+    }
+    let listener = api::listen(Role::Balancer, &options.name, &configuration.checked().api)?;
     let events = Events::default();
+    let mut file = FileWatch::new(options.watch, options.origin.as_ref());
     let metrics_settings = options.metrics;
     let metrics = metrics::bind(&metrics_settings).await?;
-    let origin = options.origin.clone();
     let targets = targets(options.desired.backends());
     let mut keep = options.keep;
     // Before the first look at the interfaces, so that no change is missed.
     let mut links = KernelChanges::start(&interfaces::GROUPS)?;
-    let (instance, next_hops) = start::start(options, events.clone()).await?;
+    let (instance, next_hops) = start::start(options, configuration, events.clone()).await?;
     start::describe(&instance, out)?;
     let (requests, mut asked) = mpsc::channel(16);
     let mut running = Running {
         instance: Arc::new(Mutex::new(instance)),
         next_hops,
         targets,
-        origin,
         events: events.clone(),
-        metrics: metrics_settings,
     };
     let served = Served {
         instance: Arc::clone(&running.instance),
@@ -171,7 +191,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
         tokio::select! {
             signal = signals.next() => match signal {
                 // Without a file to read again it means what it does to any foreground process.
-                Signal::Hangup if running.origin.is_some() => running.reload(None).await,
+                Signal::Hangup if running.has_file() => running.reload().await,
                 Signal::Hangup | Signal::End => break Ok(()),
             },
             Some(request) = asked.recv() => match request {
@@ -181,7 +201,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
                     let _ = answer.send(());
                     break Ok(());
                 }
-                Request::Reload(answer) => running.reload(Some(answer)).await,
+                Request::Change(change, answer) => running.answer(change, answer).await,
             },
             Some(ended) = tasks.join_next() => break match ended {
                 Ok(result) => result.map_err(RunError::from),
@@ -189,6 +209,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
             },
             _ = sweep.tick() => running.sweep(),
             changed = running.changes() => running.follow(changed),
+            () = file.changed() => running.reload_if_watched(&file).await,
             () = links.next() => running.follow_interfaces().await,
         }
     };
@@ -235,10 +256,7 @@ struct Running {
     next_hops: NextHops,
     /// What `next_hops` follows.
     targets: Vec<Target>,
-    origin: Option<Origin>,
     events: Events,
-    /// As they were at the start.
-    metrics: MetricsSettings,
 }
 
 type Changes = Vec<(IpAddr, Resolution)>;
@@ -298,6 +316,7 @@ impl Running {
             return Ok(());
         }
         instance.stop()?;
+        saved::Saved::remove(&instance.name);
         writeln!(out, "stopped: detached from every interface")?;
         Ok(())
     }
@@ -306,6 +325,7 @@ impl Running {
     /// next time.
     fn sweep(&mut self) {
         let swept = lock(&self.instance).sweep();
+        self.tell_drained();
         match swept {
             Ok(()) => self.retarget(),
             Err(error) => warn!("the tables of flows were not swept: {error}; trying again"),

@@ -7,14 +7,18 @@ use std::time::Instant as Clock;
 use engine::EngineError;
 use engine::desired::Desired;
 use engine::live::Applied;
-use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::configuration::Configuration;
+use super::request::Change;
+use super::saved::Saved;
 use super::start::NEIGHBOUR_PATIENCE;
 use super::{RunError, Running, lock};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
+use crate::overrides::OverrideError;
+use crate::plan::PlanReport;
 use crate::status::Reloaded;
 
 /// Why the configuration stays as it was.
@@ -37,6 +41,14 @@ pub enum ReloadError {
     /// An interface that is new in it.
     #[error("{0}\n\nnothing was changed")]
     Interface(Box<RunError>),
+    /// What was to be changed by hand cannot be.
+    #[error("{0}")]
+    Override(#[from] OverrideError),
+    /// Flows would break, which was not allowed.
+    #[error(
+        "{0}\n\nnothing was changed: flows would break, or might; --allow-disruption allows that"
+    )]
+    Disruption(Box<PlanReport>),
     /// The data plane did not take it.
     #[error("{0}\n\nnothing was changed")]
     Engine(EngineError),
@@ -56,17 +68,35 @@ impl From<EngineError> for ReloadError {
 }
 
 impl Running {
-    /// Reads the configuration again and applies it.
-    pub(super) async fn reload(
-        &mut self,
-        asked_by: Option<oneshot::Sender<Result<Reloaded, ReloadError>>>,
-    ) {
+    /// Reads the own file again, as a signal asks for.
+    pub(super) async fn reload(&mut self) {
+        let change = Change::Reload {
+            discard_overrides: false,
+            allow_disruption: true,
+        };
+        // It is in the log.
+        let _ = self.change(change).await;
+    }
+
+    /// Changes the configuration, and tells of it.
+    pub(super) async fn change(&mut self, change: Change) -> Result<Reloaded, ReloadError> {
         let started = Clock::now();
-        let result = self.try_reload().await;
+        let by_hand = match &change {
+            Change::Override(changes) => {
+                let texts: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                Some(texts.join(", "))
+            }
+            Change::DiscardOverrides => Some("everything as in the file again".into()),
+            _ => None,
+        };
+        let result = self.try_change(change).await;
         match &result {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
                     warn!("{warning}");
+                }
+                if let Some(change) = by_hand {
+                    self.events.tell(What::Override { change });
                 }
                 self.events.tell(What::Applied {
                     summary: reloaded.to_string(),
@@ -78,29 +108,60 @@ impl Running {
                 problem: problem.to_string(),
             }),
         }
-        if let Some(asked_by) = asked_by {
-            // Whoever asked may have gone; it is in the log all the same.
-            let _ = asked_by.send(result);
-        }
+        result
     }
 
-    async fn try_reload(&mut self) -> Result<Reloaded, ReloadError> {
-        let origin = self.origin.as_ref().ok_or(ReloadError::NoFile)?;
-        let Checked {
-            desired,
-            mut warnings,
-            metrics,
-            health: _,
-        } = origin.read()?;
-        warnings.extend(Host::read().warnings(&desired));
-        let mut fixed = needs_restart(lock(&self.instance).desired(), &desired);
-        fixed.extend(self.metrics.needs_restart(&metrics));
+    async fn try_change(&mut self, change: Change) -> Result<Reloaded, ReloadError> {
+        let now = lock(&self.instance).configuration.clone();
+        let mut allowed = true;
+        let (next, mut warnings) = match change {
+            Change::Reload {
+                discard_overrides,
+                allow_disruption,
+            } => {
+                allowed = allow_disruption;
+                now.reread(discard_overrides)?.ok_or(ReloadError::NoFile)?
+            }
+            Change::Apply {
+                source,
+                text,
+                allow_disruption,
+            } => {
+                allowed = allow_disruption;
+                now.with_text(&source, text, false)?
+            }
+            Change::Override(changes) => {
+                let with = |now: Configuration, change| now.with_override(change);
+                (changes.into_iter().try_fold(now.clone(), with)?, Vec::new())
+            }
+            Change::DiscardOverrides => (now.without_overrides(), Vec::new()),
+        };
+        let desired = &next.checked().desired;
+        warnings.extend(next.checked().warnings.iter().cloned());
+        warnings.extend(Host::read().warnings(desired));
+        warnings.extend(at_next_start(now.checked(), next.checked()));
+        let fixed = needs_restart(&now.checked().desired, desired);
         if !fixed.is_empty() {
             return Err(ReloadError::Restart(fixed));
         }
-        self.check_interfaces(&desired)
+        self.check_interfaces(desired)
             .await
             .map_err(|error| ReloadError::Interface(Box::new(error)))?;
+        if !allowed {
+            let report = lock(&self.instance).plan(desired)?;
+            if report.breaks_anything() {
+                return Err(ReloadError::Disruption(Box::new(report)));
+            }
+        }
+        self.put_in_force(next, warnings).await
+    }
+
+    async fn put_in_force(
+        &mut self,
+        next: Configuration,
+        warnings: Vec<String>,
+    ) -> Result<Reloaded, ReloadError> {
+        let desired = &next.checked().desired;
         let both = union(targets(desired.backends()), &self.targets);
         self.next_hops.set_targets(both.clone());
         self.targets = both;
@@ -108,12 +169,33 @@ impl Running {
             .next_hops
             .wait_all(Clock::now() + NEIGHBOUR_PATIENCE)
             .await;
-        let applied = lock(&self.instance).apply(&desired, resolutions);
+        let applied = lock(&self.instance).apply(desired, resolutions);
         self.retarget();
-        let reloaded = reloaded(&desired, applied?, warnings);
+        let reloaded = reloaded(desired, applied?, warnings);
+        {
+            let mut instance = lock(&self.instance);
+            if next.overrides() != instance.configuration.overrides() {
+                let overrides = next.overrides().clone();
+                Saved::update(&instance.name, |saved| saved.overrides = overrides);
+            }
+            instance.configuration = next;
+        }
         self.follow_interfaces().await;
         Ok(reloaded)
     }
+}
+
+/// What differs that takes effect when the process starts again, each in a line.
+fn at_next_start(old: &Checked, new: &Checked) -> Vec<String> {
+    let api = (old.api != new.api).then(|| {
+        "[api] group: the socket gets its group when the process starts; restart evenkeel for it"
+            .into()
+    });
+    let metrics = (old.metrics != new.metrics).then(|| {
+        "[metrics]: they are served as before until the process starts again; restart evenkeel for it"
+            .into()
+    });
+    api.into_iter().chain(metrics).collect()
 }
 
 fn reloaded(desired: &Desired, applied: Applied, warnings: Vec<String>) -> Reloaded {

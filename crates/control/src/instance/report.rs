@@ -9,12 +9,13 @@ use abi::reason::Reason;
 use engine::EngineError;
 use engine::dataplane::FlowTable;
 use engine::desired::{Backend, BackendState, ForwardingMode, Service};
-use engine::live::{BackendView, ServiceView, Standing};
+use engine::live::{BackendView, FlowCounts, ServiceView, Standing, flows_of};
 use engine::maps::Maps;
 use tracing::warn;
 
 use super::Instance;
 use super::state::Attached;
+use crate::config::backend_name;
 use crate::status::{
     BackendStatus, FlowStatus, InterfaceStatus, ServiceStatus, Status, TransitionStatus,
 };
@@ -31,10 +32,11 @@ impl Instance {
             .zip(counts)
             .map(|(reason, count)| (reason.name().to_owned(), count))
             .collect();
+        let counts = flows_of(&self.plane)?;
         let services = self
             .live
             .services()
-            .map(|service| self.service_status(service))
+            .map(|service| self.service_status(service, &counts))
             .collect::<Result<_, _>>()?;
         Ok(Status {
             instance: self.name.clone(),
@@ -46,11 +48,16 @@ impl Instance {
             transitions: self.transition_status(&reasons)?,
             reasons,
             packets_by_cpu: self.plane.packets_by_cpu()?,
+            configuration: self.configuration.status(),
             ..Status::default()
         })
     }
 
-    fn service_status(&self, view: ServiceView<'_>) -> Result<ServiceStatus, EngineError> {
+    pub(super) fn service_status(
+        &self,
+        view: ServiceView<'_>,
+        counts: &FlowCounts,
+    ) -> Result<ServiceStatus, EngineError> {
         let service = view.desired();
         let configured = service
             .backends
@@ -62,7 +69,7 @@ impl Instance {
             .map(|backend| (backend.desired, Some(backend)));
         let backends = configured
             .chain(leaving)
-            .map(|(backend, known)| self.backend_status(view, backend, known))
+            .map(|(backend, known)| self.backend_status(view, backend, known, counts))
             .collect::<Result<_, _>>()?;
         Ok(ServiceStatus {
             service: service.id.to_string(),
@@ -81,6 +88,7 @@ impl Instance {
         view: ServiceView<'_>,
         backend: &Backend,
         known: Option<BackendView<'_>>,
+        counts: &FlowCounts,
     ) -> Result<BackendStatus, EngineError> {
         let service = view.desired();
         let counters = match known {
@@ -97,14 +105,8 @@ impl Instance {
             state => state.to_string(),
         };
         let slots = known.map_or(0, |known| known.slots);
-        let port = service
-            .backend_port(backend)
-            .map_or_else(|| "*".into(), |port| port.to_string());
         Ok(BackendStatus {
-            address: match backend.address.is_ipv6() {
-                true => format!("[{}]:{port}", backend.address),
-                false => format!("{}:{port}", backend.address),
-            },
+            address: backend_name(service, backend),
             state,
             problem: resolved.as_ref().err().cloned(),
             mac: hop.map(|hop| hop.destination_mac.to_string()),
@@ -121,6 +123,12 @@ impl Instance {
             reply_bytes: counters.reply_bytes,
             new_flows: counters.new_flows,
             health: None,
+            flows: known.map(|known| match service.mode {
+                ForwardingMode::Nat => counts.nat(known.index),
+                _ => counts.entries(known.index),
+            }),
+            flows_exact: service.mode == ForwardingMode::Nat,
+            drained: known.is_some_and(|known| self.live.is_drained(known.index)),
         })
     }
 

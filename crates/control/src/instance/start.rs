@@ -14,7 +14,7 @@ use engine::sweep::Ages;
 use tracing::warn;
 
 use super::state::{Instance, Reach};
-use super::{RunError, RunOptions, running};
+use super::{Configuration, RunError, RunOptions, running};
 use crate::event::{Events, What};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
 use crate::status::{BackendStatus, InterfaceStatus};
@@ -26,6 +26,7 @@ pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 /// earlier process has left, which is then as before if this fails.
 pub(super) async fn start(
     options: RunOptions,
+    configuration: Configuration,
     events: Events,
 ) -> Result<(Instance, NextHops), RunError> {
     let desired = options.desired;
@@ -65,6 +66,7 @@ pub(super) async fn start(
         is_behind: false,
         reach,
         events,
+        configuration,
     };
     if let Err(error) = fill_and_attach(&mut instance, &desired, interfaces) {
         if !adopted {

@@ -14,6 +14,7 @@ use engine::sweep::Ages;
 use nix::net::if_::if_indextoname;
 use tracing::debug;
 
+use super::Configuration;
 use crate::event::{Events, What};
 use crate::nexthop::{Interface, Resolution, Target, targets};
 
@@ -103,6 +104,7 @@ pub struct Instance {
     /// What the tables were made for.
     pub(super) limits: Limits,
     pub(super) events: Events,
+    pub(crate) configuration: Configuration,
 }
 
 impl Instance {

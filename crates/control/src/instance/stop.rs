@@ -4,6 +4,7 @@ use engine::EngineError;
 use engine::pins::Pins;
 
 use super::lock::InstanceLock;
+use super::saved::Saved;
 use crate::api::{self, ApiError};
 
 /// What was stopped.
@@ -50,5 +51,6 @@ pub async fn stop(name: &str, keep: bool) -> Result<Stopped, StopError> {
         return Err(StopError::KeptAlready(name.into()));
     }
     Pins::of(name).remove()?;
+    Saved::remove(name);
     Ok(Stopped::Balancing)
 }

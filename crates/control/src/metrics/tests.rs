@@ -1,6 +1,7 @@
 use super::*;
 use crate::status::{
-    ApplyStatus, BackendStatus, FlowStatus, InterfaceStatus, ServiceStatus, TransitionStatus,
+    ApplyStatus, BackendStatus, ConfigurationStatus, FlowStatus, InterfaceStatus, ServiceStatus,
+    TransitionStatus,
 };
 
 /// An instance of which every number is another one.
@@ -42,6 +43,7 @@ fn status() -> Status {
             native_refused: None,
         }],
         services: vec![service],
+        configuration: ConfigurationStatus::default(),
         flows: FlowStatus {
             established: 1,
             established_limit: 2,

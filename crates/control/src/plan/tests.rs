@@ -136,7 +136,7 @@ fn a_plan_is_the_same_after_json() {
 
 #[test]
 fn what_needs_a_restart_is_an_error() {
-    let new = OLD.replace("mode = \"ipip\"", "mode = \"gue\"");
+    let new = format!("seed = 7\n{OLD}");
     let read = |text: &str| parse("lb.toml", text).unwrap().desired;
     let (old, new) = (read(OLD), read(&new));
     let maps = Image::build(&old, next_hop).unwrap();

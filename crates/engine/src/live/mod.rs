@@ -7,6 +7,7 @@
 //! - `preview`, `effects`: the same, told for each service, and what becomes of its flows.
 //! - `write`: in which order it is written, and taken back if that fails.
 //! - `sweep`: what time alone changes.
+//! - `drain`: backends whose last flow has ended.
 //! - `adopt`: all of it, found again in the maps.
 //!
 //! **A backend is its service, address and port.** Its index stays as long as it lives, and is used
@@ -15,6 +16,7 @@
 
 mod adopt;
 mod arena;
+mod drain;
 mod effects;
 pub(crate) mod entry;
 mod indices;
@@ -36,6 +38,7 @@ use std::time::Duration;
 use abi::control::Settings;
 use abi::family::{V4, V6};
 
+pub use drain::Drained;
 pub use effects::{Disruption, FlowCounts, FlowEffects, flows_of};
 pub use keys::{Keys, PrefixKey};
 pub use plan::NextHops;
@@ -53,6 +56,7 @@ use crate::image::Image;
 use crate::maps::{Maps, Room};
 use crate::settings::{both, names, settings};
 use arena::{Arena, Region};
+use drain::Drains;
 use indices::Indices;
 use plan::{Planner, Writes};
 use service::Roster;
@@ -87,6 +91,7 @@ pub struct Live {
     /// Refusals that were counted so far, and the ticks when that was seen to rise.
     refusals: (u64, u64),
     numbers: Numbers,
+    drained: Drains,
 }
 
 /// jiffies that do not wrap.
@@ -182,6 +187,7 @@ impl Live {
             sweeps: 0,
             refusals: (0, 0),
             numbers: Numbers::default(),
+            drained: Drains::default(),
         }
     }
 

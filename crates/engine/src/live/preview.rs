@@ -113,14 +113,18 @@ pub struct BackendPreview {
 }
 
 impl Live {
-    /// What [`Self::apply`] would do. Nothing is written.
+    /// What [`Self::apply`] would do, after an exchange of the program if it takes one. Nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// What no exchange of the program can change: the seed; or something does not fit.
     pub fn preview<M: Maps>(
         &self,
         maps: &M,
         desired: &Desired,
         next_hop: &NextHops<'_>,
     ) -> Result<Preview, EngineError> {
-        self.check_settings(desired)?;
+        self.other_settings(desired)?;
         let read = |index| maps.slot(index);
         let plan = self.plan(desired, next_hop, self.clock.ticks, &read)?;
         let glass = Glass {

@@ -7,6 +7,7 @@ use abi::backend;
 use abi::exception::Exception;
 use abi::family::{Family, V4, V6};
 
+use super::drain::drains;
 use super::service::{Changing, Roster, Standing};
 use super::slots::{slot, state};
 use super::{GRACE_SWEEPS, Live};
@@ -36,7 +37,7 @@ pub struct Swept {
 struct Findings {
     /// Service and place of slots with an entry that leads elsewhere than to their owner.
     pinned: HashSet<(u32, u32)>,
-    /// Backends that a flow leads to, of those that are to go.
+    /// Backends that a flow leads to, of those that are to go or drain.
     used: HashSet<u32>,
 }
 
@@ -64,6 +65,11 @@ impl Live {
         self.exceptions::<V4, M>(maps, jiffies, &mut findings, &mut swept)?;
         self.exceptions::<V6, M>(maps, jiffies, &mut findings, &mut swept)?;
         self.move_slots(maps, now, &findings, &mut swept);
+        self.drained.look(
+            self.services.values().map(Arc::as_ref),
+            maps,
+            &findings.used,
+        );
         self.retire(maps, &findings)?;
         swept.lost += swept.nat.lost;
         self.numbers.exceptions = swept.exceptions;
@@ -78,7 +84,8 @@ impl Live {
         }
     }
 
-    /// Backends that are dead, and those whose index is to be used again.
+    /// Backends that are dead, and those of which it matters whether flows lead to them: because
+    /// their index is to be used again, or because they drain.
     fn retiring(&self) -> (HashSet<u32>, HashSet<u32>) {
         let mut dead = HashSet::new();
         let mut going = HashSet::new();
@@ -90,7 +97,7 @@ impl Live {
             if member.standing == Standing::Dead {
                 dead.insert(member.index);
             }
-            if member.standing != Standing::Configured {
+            if member.standing != Standing::Configured || drains(member) {
                 going.insert(member.index);
             }
         }
@@ -257,15 +264,7 @@ fn retire_members<M: Maps>(
     sweep: u64,
     free: &mut Vec<u32>,
 ) {
-    let mut led_to = HashSet::new();
-    for (region, noted) in roster.region.iter().flat_map(|region| {
-        let changing = roster.changing.iter();
-        changing.map(move |noted| (region, noted))
-    }) {
-        let slot = state(maps.slot(region.first + noted.place));
-        led_to.insert(slot.current());
-        led_to.extend(slot.previous());
-    }
+    let led_to = led_to(roster, maps);
     roster.members.retain_mut(|member| {
         let index = member.index;
         let busy = member.standing == Standing::Configured
@@ -282,6 +281,20 @@ fn retire_members<M: Maps>(
         }
         stays
     });
+}
+
+/// Backends that slots lead to which are not steady.
+pub(super) fn led_to<M: Maps>(roster: &Roster, maps: &M) -> HashSet<u32> {
+    let mut led_to = HashSet::new();
+    for (region, noted) in roster.region.iter().flat_map(|region| {
+        let changing = roster.changing.iter();
+        changing.map(move |noted| (region, noted))
+    }) {
+        let slot = state(maps.slot(region.first + noted.place));
+        led_to.insert(slot.current());
+        led_to.extend(slot.previous());
+    }
+    led_to
 }
 
 /// Removes the entries of backends that died, and says how many there were.

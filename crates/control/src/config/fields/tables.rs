@@ -8,7 +8,7 @@ use super::Fallback::{Value, Words};
 use super::Kind::{Boolean, Duration, Integer, List, Table as Inner, Tables, Text};
 use super::{Kind, Table, field};
 use crate::config::limits::{MAX_FLOWS, MAX_INTERFACES, MAX_RATE, MAX_SERVICES, MAX_TIMEOUT};
-use forms::{INTERFACE, IPV4, IPV6, PORTS, SOCKET_ADDRESS};
+use forms::{GROUP, INTERFACE, IPV4, IPV6, PORTS, SOCKET_ADDRESS};
 use service::SERVICE;
 
 pub(in crate::config) static ROOT: Table = Table {
@@ -65,6 +65,18 @@ pub(in crate::config) static ROOT: Table = Table {
             Inner(&METRICS),
             Value("{}"),
             "What Prometheus scrapes, and where.",
+        ),
+        field(
+            "api",
+            Inner(&API),
+            Value("{}"),
+            "Who may use the socket of the instance.",
+        ),
+        field(
+            "daemon",
+            Inner(&DAEMON),
+            Value("{}"),
+            "What the process does by itself.",
         ),
     ],
 };
@@ -206,6 +218,28 @@ static LIMITS: Table = Table {
              beyond are dropped.",
         ),
     ],
+};
+
+static API: Table = Table {
+    name: "api",
+    fields: &[field(
+        "group",
+        Text(GROUP),
+        Words("nobody"),
+        "A group whose members may use the socket, beside root: whoever may can change where \
+         packets go.",
+    )],
+};
+
+static DAEMON: Table = Table {
+    name: "daemon",
+    fields: &[field(
+        "watch",
+        Boolean,
+        Value("false"),
+        "Read the file again whenever it has changed, as `evenkeel reload` does. A file with an \
+         error changes nothing.",
+    )],
 };
 
 static METRICS: Table = Table {

@@ -93,6 +93,11 @@ pub(super) const SOCKET_ADDRESS: Form = Form {
     pattern: r"^(\[[0-9A-Fa-f:.]+\]|[0-9.]+):[0-9]+$",
     example: "127.0.0.1:9464",
 };
+pub(super) const GROUP: Form = Form {
+    name: "a group's name",
+    pattern: r"^\S+$",
+    example: "evenkeel",
+};
 pub(super) const SERVER_ID: Form = Form {
     name: "hexadecimal digits",
     pattern: r"^([0-9A-Fa-f]{2}){1,8}$",

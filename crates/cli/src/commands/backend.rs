@@ -1,0 +1,177 @@
+//! `evenkeel backend`.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use control::api::model::BackendPatch;
+use control::api::{self, ApiError};
+use control::config::BackendName;
+use control::overrides::{BackendSpec, StateWord};
+use control::status::BackendStatus;
+
+use super::live::{name, told, wait};
+use crate::arguments::live::{Backend, BackendCommand, Of, Which};
+use crate::output::{stdout, tell};
+
+/// Time between two looks at a backend that drains. It changes with the sweeps, every ten seconds.
+const POLL: Duration = Duration::from_millis(500);
+
+pub(crate) fn backend(arguments: Backend) -> Result<ExitCode> {
+    match arguments.command {
+        BackendCommand::Add {
+            service,
+            backend,
+            weight,
+            of,
+        } => {
+            let spec = BackendSpec {
+                address: backend,
+                weight,
+                ..BackendSpec::default()
+            };
+            told(&wait(api::add_backend(&name(&of), &service, &spec))??)?;
+        }
+        BackendCommand::Remove(Which {
+            service,
+            backend,
+            of,
+        }) => told(&wait(api::remove_backend(&name(&of), &service, &backend))??)?,
+        BackendCommand::Drain {
+            which,
+            wait: waits,
+            timeout,
+        } => {
+            state(&which, StateWord::Drain)?;
+            if waits {
+                return drained(&which, timeout.map(Duration::from_secs));
+            }
+        }
+        BackendCommand::Undrain(which) => state(&which, StateWord::Up)?,
+        BackendCommand::Weight {
+            service,
+            backend,
+            weight,
+            of,
+        } => {
+            let patch = BackendPatch {
+                weight: Some(weight),
+                state: None,
+            };
+            let which = (service.as_str(), backend.as_str());
+            told(&wait(api::patch_backend(&name(&of), which, &patch))??)?;
+        }
+        BackendCommand::List { service, json, of } => list(&service, json, &of)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn state(which: &Which, state: StateWord) -> Result<()> {
+    let patch = BackendPatch {
+        state: Some(state),
+        weight: None,
+    };
+    let backend = (which.service.as_str(), which.backend.as_str());
+    told(&wait(api::patch_backend(
+        &name(&which.of),
+        backend,
+        &patch,
+    ))??)
+}
+
+/// Waits until nothing is left of a backend that drains.
+fn drained(which: &Which, patience: Option<Duration>) -> Result<ExitCode> {
+    let (name, began) = (name(&which.of), Instant::now());
+    let wanted = BackendName::parse(&which.backend)?;
+    let mut last = None;
+    loop {
+        let service = match wait(api::fetch_service(&name, &which.service))? {
+            Ok(service) => service,
+            Err(ApiError::Refused(failure)) => bail!("{failure}"),
+            Err(error) => return Err(error.into()),
+        };
+        let mut backends = service.backends.iter();
+        let found = backends.find(|it| is_meant(&wanted, it));
+        let Some(backend) = found.filter(|it| !it.drained) else {
+            writeln!(stdout(), "drained: no flow is left, it can go")?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        if backend.state == "up" {
+            bail!(
+                "{} takes new flows again: somebody has undrained it",
+                backend.address
+            );
+        }
+        if patience.is_some_and(|patience| began.elapsed() >= patience) {
+            tell(&format!(
+                "error: {} still has {} after {} s; it drains on",
+                backend.address,
+                left(backend),
+                began.elapsed().as_secs()
+            ));
+            return Ok(ExitCode::FAILURE);
+        }
+        if last != backend.flows {
+            writeln!(stdout(), "{}: {}", backend.address, left(backend))?;
+            last = backend.flows;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn is_meant(wanted: &BackendName, backend: &BackendStatus) -> bool {
+    BackendName::parse(&backend.address).is_ok_and(|it| {
+        it.address == wanted.address && (wanted.port.is_none() || wanted.port == it.port)
+    })
+}
+
+fn left(backend: &BackendStatus) -> String {
+    match (backend.flows, backend.flows_exact) {
+        (None, _) => "no flows".into(),
+        (Some(flows), true) => format!("flows left: {flows}"),
+        (Some(flows), false) => format!("flows left that are known: {flows}"),
+    }
+}
+
+fn list(service: &str, json: bool, of: &Of) -> Result<()> {
+    let service = wait(api::fetch_service(&name(of), service))??;
+    if json {
+        writeln!(
+            stdout(),
+            "{}",
+            serde_json::to_string_pretty(&service.backends)?
+        )?;
+        return Ok(());
+    }
+    writeln!(
+        stdout(),
+        "{:<32} {:<11} {:>6} {:>7} {:>9} {:>9}",
+        "backend",
+        "state",
+        "weight",
+        "share",
+        "new flows",
+        "flows"
+    )?;
+    for backend in &service.backends {
+        let flows = match (backend.flows, backend.flows_exact) {
+            (None, _) => "-".into(),
+            (Some(flows), true) => flows.to_string(),
+            (Some(flows), false) => format!("{flows}+"),
+        };
+        let state = match backend.drained {
+            true => "drained",
+            false => backend.state.as_str(),
+        };
+        writeln!(
+            stdout(),
+            "{:<32} {state:<11} {:>6} {:>5.1} % {:>9} {flows:>9}",
+            backend.address,
+            backend.weight,
+            backend.share * 100.0,
+            backend.new_flows,
+        )?;
+    }
+    Ok(())
+}
