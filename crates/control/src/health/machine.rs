@@ -18,11 +18,11 @@ pub(crate) const WHOLE: u32 = 1_000;
 
 /// A point in time: on the clock that only runs forward, and on the wall.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// What decides.
-    pub at: Instant,
+    pub(crate) at: Instant,
     /// What is shown: milliseconds since 1970.
-    pub unix_ms: u64,
+    pub(crate) unix_ms: u64,
 }
 
 /// What a backend is, as far as its checks and its agent say.
