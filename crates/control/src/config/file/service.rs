@@ -15,6 +15,20 @@ use crate::config::words;
 
 const BACKENDS_EXAMPLE: &str = "[\"10.0.0.2\", \"10.0.0.3\"]";
 
+/// Fields of a service, but for those about health.
+const FIELDS: [&str; 10] = [
+    "address",
+    "mode",
+    "affinity",
+    "track",
+    "transition_window",
+    "echo",
+    "quic",
+    "gue_port",
+    "ring_slots",
+    "backends",
+];
+
 /// The largest config rotation; seven marks connection IDs that are not routable.
 const MAX_QUIC_CONFIG: u8 = 6;
 
@@ -54,19 +68,7 @@ fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Opti
         name: "a service",
         fields,
     };
-    let known = [
-        "address",
-        "mode",
-        "affinity",
-        "track",
-        "transition_window",
-        "echo",
-        "quic",
-        "gue_port",
-        "ring_slots",
-        "backends",
-    ];
-    reader.deny_unknown(table, &[&known[..], &health::FIELDS].concat());
+    reader.deny_unknown(table, &[&FIELDS[..], &health::FIELDS].concat());
     let example = "tcp://10.0.0.10:80";
     if !fields.contains_key("address") {
         let example = format!("{example:?}");
