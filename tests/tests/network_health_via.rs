@@ -13,7 +13,9 @@ use evenkeel_tests::support::{Family, PATIENCE, PORT, Scene};
 use lab::topology::TUNNEL;
 
 /// Services of both modes, families and families of backends, checked by way of themselves.
-fn config(scene: &Scene, port: u16) -> Checked {
+///
+/// A check that is to succeed may be late a few times: `fall`.
+fn config(scene: &Scene, port: u16, fall: u8) -> Checked {
     let mut text = String::new();
     for (number, mode) in ["ipip", "gue"].into_iter().enumerate() {
         for family in Family::BOTH {
@@ -25,7 +27,7 @@ fn config(scene: &Scene, port: u16) -> Checked {
                 };
                 text += &format!(
                     "[[service]]\naddress = \"{vip}\"\nmode = \"{mode}\"\nhealth = {{ type = \
-                     \"tcp\", via = \"service\", port = {port}, interval = \"1s\", fall = 2 }}\n\
+                     \"tcp\", via = \"service\", port = {port}, interval = \"1s\", fall = {fall} }}\n\
                      backends = {:?}\n",
                     scene
                         .backends(outer)
@@ -79,20 +81,18 @@ fn verdicts(scene: &Scene, checked: &Checked) -> BTreeMap<String, (State, String
 #[test]
 fn a_backend_whose_tunnel_ends_is_up_and_one_without_is_down() {
     let mut scene = Scene::new(&TUNNEL, "viahealth");
-    let checked = config(&scene, PORT);
-    assert_eq!(checked.desired.services.len(), 8);
-    let before = verdicts(&scene, &checked);
+    let before = verdicts(&scene, &config(&scene, PORT, 2));
     for (backend, verdict) in &before {
         assert_eq!(verdict.0, State::Down, "{backend}: {}", verdict.1);
     }
     scene.decapsulate();
-    let after = verdicts(&scene, &checked);
+    let after = verdicts(&scene, &config(&scene, PORT, 20));
     for (backend, verdict) in &after {
         let connected = "connected to the service's address".to_owned();
         assert_eq!(*verdict, (State::Up, connected), "{backend}");
     }
     // A port that nobody listens on is refused from inside the tunnel.
-    let refused = verdicts(&scene, &config(&scene, PORT + 100));
+    let refused = verdicts(&scene, &config(&scene, PORT + 100, 2));
     for (backend, (state, text)) in &refused {
         assert_eq!(
             (*state, &text[..]),

@@ -8,15 +8,15 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::desired::{Backend, Desired, Protocol, Service, ServiceId, ServicePort};
 use evenkeel_control::config::Checked;
 use evenkeel_control::health::{
-    Check, CheckKind, Health, HttpCheck, ServiceHealth, State, Timing, Via, target,
+    Check, CheckKind, Health, HttpCheck, ServiceHealth, State, Timing, Via,
 };
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("expected tcp or http, found {other}").into()),
     };
     let answered = Arc::new(AtomicU64::new(0));
-    let port = serve(kind != CheckKind::Tcp, Arc::clone(&answered))?;
+    let ending = Arc::new(AtomicBool::new(false));
+    let port = serve(kind != CheckKind::Tcp, &answered, &ending)?;
     let checked = checked(port, &kind);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -55,17 +56,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (took, used) = (begun.elapsed(), cpu()? - before);
         let runs = answered.load(Ordering::Relaxed) - answers;
         let up = health.board().count(State::Up, Instant::now());
-        let board = health.board();
-        let aiming = Instant::now();
-        let differing = target(&checked, &board, aiming).differing.len();
         println!(
-            "{word}: {} checks, {:.0} runs a second, {:.1} % of a core, {:.1} us each; {up} of {all} up; target in {:?}, {differing} services differ",
+            "{word}: {} checks, {:.0} runs a second, {:.1} % of a core, {:.1} us each; {up} of {all} up",
             health.checks(),
             runs as f64 / took.as_secs_f64(),
             100.0 * used.as_secs_f64() / took.as_secs_f64(),
             used.as_secs_f64() * 1e6 / runs as f64,
-            aiming.elapsed(),
         );
+        // The servers go, and refuse connections from now on.
+        ending.store(true, Ordering::Relaxed);
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
+        let gone = Instant::now();
+        while health.board().count(State::Down, Instant::now()) < all {
+            health.changes().await;
+        }
+        println!("{word}: all down {:?} after they went, 3 failures a second apart", gone.elapsed());
         Ok(())
     })
 }
@@ -78,12 +83,16 @@ fn cpu() -> Result<Duration, nix::Error> {
     Ok(Duration::from_micros(micros.iter().sum::<i64>() as u64))
 }
 
-/// Accepts on every address of 127.0.0.0/8, and answers if `http`; its port.
-fn serve(http: bool, answered: Arc<AtomicU64>) -> std::io::Result<u16> {
+/// Accepts on every address of 127.0.0.0/8 until `ending`, and answers if `http`; its port.
+fn serve(http: bool, answered: &Arc<AtomicU64>, ending: &Arc<AtomicBool>) -> std::io::Result<u16> {
     let listener = TcpListener::bind("0.0.0.0:0")?;
     let port = listener.local_addr()?.port();
+    let (answered, ending) = (Arc::clone(answered), Arc::clone(ending));
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            if ending.load(Ordering::Relaxed) {
+                return;
+            }
             if http {
                 let mut head = [0; 1_024];
                 let _ = stream.read(&mut head);

@@ -72,6 +72,10 @@ pub struct ServiceStatus {
     pub track: String,
     /// Length of its ring.
     pub slots: u32,
+    /// How it is served: `normal`, `panic` (too few backends are up, so all are used), `sorry` (only
+    /// its sorry backends take new flows) or `empty` (nobody does).
+    #[serde(default)]
+    pub condition: String,
     /// Slots of it that are not steady.
     pub slots_changing: u32,
     /// Those of them that wait for the flows they have entered to end.

@@ -62,10 +62,9 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
             Some(backend)
         })
         .collect();
+    let mut choose = |span| word(&span).choose("mode", &ForwardingMode::ALL, &mut problems);
     let mode = match mode {
-        Some(span) => word(&span)
-            .choose("mode", &ForwardingMode::ALL, &mut problems)
-            .map(|at| at.value),
+        Some(span) => choose(span).map(|at| at.value),
         None => Some(ForwardingMode::default()),
     };
     let raw_service = RawService {
@@ -73,10 +72,7 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
         mode,
         backends: raw_backends,
         has_backends: !backends.is_empty(),
-        health: RawHealth {
-            check: health.map(|span| short(&word(&span), &mut problems)),
-            ..RawHealth::default()
-        },
+        health: RawHealth::of(health.map(|span| short(&word(&span), &mut problems))),
         span: service,
         ..RawService::default()
     };

@@ -202,10 +202,11 @@ impl Board {
         for subject in subjects {
             let backend = subject.endpoint;
             let mut machine = before.remove(&backend).unwrap_or_else(|| {
-                let key = (service.to_string(), backend.to_string());
                 let memory = match self.seed.is_empty() {
                     true => None,
-                    false => self.seed.remove(&key),
+                    false => self
+                        .seed
+                        .remove(&(service.to_string(), backend.to_string())),
                 };
                 Machine::new(memory.unwrap_or_default(), subject.rules)
             });

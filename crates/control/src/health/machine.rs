@@ -19,11 +19,11 @@ pub(crate) const WHOLE: u32 = 1_000;
 
 /// A point in time: on the clock that only runs forward, and on the wall.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// What decides.
-    pub at: Instant,
+    pub(crate) at: Instant,
     /// What is shown: milliseconds since 1970.
-    pub unix_ms: u64,
+    pub(crate) unix_ms: u64,
 }
 
 /// What a backend is, as far as its checks and its agent say.
@@ -133,6 +133,8 @@ pub(crate) struct Machine {
     started: Option<Instant>,
     check: Option<Last>,
     agent: Option<Last>,
+    /// Results of its check that were good, and that were bad, since the process started.
+    counts: [u64; 2],
 }
 
 /// The last result of a check and when it came, in milliseconds since 1970.
@@ -151,11 +153,17 @@ impl Machine {
             started: None,
             check: None,
             agent: None,
+            counts: [0; 2],
         }
     }
 
     pub(crate) fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
+    }
+
+    /// Results of its check that were good, and that were bad, since the process started.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        self.counts
     }
 
     pub(crate) fn memory(&self) -> &Memory {
@@ -262,6 +270,11 @@ impl Machine {
         match role {
             Role::Agent => self.agent = last,
             Role::Check => {
+                match outcome.answer {
+                    Answer::Good => self.counts[0] += 1,
+                    Answer::Bad => self.counts[1] += 1,
+                    Answer::Inconclusive => {}
+                }
                 self.check = last;
                 if let Some(count @ 2..) = self.count(outcome.answer) {
                     reason = format!("{reason} ({count} times in a row)");

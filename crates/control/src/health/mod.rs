@@ -19,8 +19,7 @@ mod watch;
 mod namespace_tests;
 
 pub use board::{Board, Endpoint, Saved, Transition};
-pub use machine::{Moment, State, Step};
-pub use outcome::{Answer, Outcome};
+pub use machine::{State, Step};
 pub use report::{BackendHealth, CheckReport};
 pub use settings::{
     Check, CheckKind, HttpCheck, HttpVersion, OnDown, ServiceHealth, StatusRanges, Timing,

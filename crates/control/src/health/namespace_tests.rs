@@ -147,7 +147,9 @@ fn kinds() -> [CheckKind; 2] {
 }
 
 /// Services of a mode, one for each VIP, backend and kind; the families may differ in tunnels.
-fn checked(mode: ForwardingMode, port: u16) -> Checked {
+///
+/// A check that is to succeed may be late a few times: `fall`.
+fn checked(mode: ForwardingMode, port: u16, fall: u8) -> Checked {
     let mut services = Vec::new();
     let mut health = BTreeMap::new();
     let mut number = 0;
@@ -175,7 +177,7 @@ fn checked(mode: ForwardingMode, port: u16) -> Checked {
                     timing: Timing {
                         interval: Duration::from_millis(500),
                         timeout: Duration::from_millis(500),
-                        fall: 2,
+                        fall,
                         ..Timing::default()
                     },
                 };
@@ -256,10 +258,10 @@ fn a_vip_on_the_backend_answers_what_only_the_mac_leads_there() {
     let lab = Lab::new();
     lab.serve();
     let mode = ForwardingMode::L2Dsr;
-    let up = lab.inside("lb", move || verdicts(checked(mode, PORT)));
+    let up = lab.inside("lb", move || verdicts(checked(mode, PORT, 20)));
     expect_up(&up.join().unwrap());
     // Nobody listens there, and nothing answers datagrams.
-    let down = lab.inside("lb", move || verdicts(checked(mode, PORT + 1)));
+    let down = lab.inside("lb", move || verdicts(checked(mode, PORT + 1, 2)));
     for (at, verdict) in down.join().unwrap().into_iter().enumerate() {
         let text = match at % 2 {
             0 => "connection refused",
@@ -270,13 +272,13 @@ fn a_vip_on_the_backend_answers_what_only_the_mac_leads_there() {
     for vip in VIPS {
         lab.ip("lb", &format!("addr add {vip} dev lo"));
     }
-    let up = lab.inside("lb", move || verdicts(checked(mode, PORT)));
+    let up = lab.inside("lb", move || verdicts(checked(mode, PORT, 20)));
     expect_up(&up.join().unwrap());
     // Without the VIP the backend does not take what is addressed to it.
     for vip in VIPS {
         lab.ip("backend", &format!("addr del {vip} dev lo"));
     }
-    let down = lab.inside("lb", move || verdicts(checked(mode, PORT)));
+    let down = lab.inside("lb", move || verdicts(checked(mode, PORT, 2)));
     let all = down.join().unwrap();
     assert!(
         all.iter().all(|(state, _)| *state == State::Down),

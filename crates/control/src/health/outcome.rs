@@ -9,7 +9,7 @@ const MAX_TEXT: usize = 300;
 
 /// What an answer says about the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// It is as it should be.
     Good,
     /// It is not.
@@ -20,13 +20,13 @@ pub enum Answer {
 
 /// A run of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// What it says.
-    pub answer: Answer,
+    pub(crate) answer: Answer,
     /// What was found, in words.
-    pub text: String,
+    pub(crate) text: String,
     /// How long it took.
-    pub took: Duration,
+    pub(crate) took: Duration,
     /// What an agent said.
     pub(crate) agent: Option<AgentWords>,
 }

@@ -15,6 +15,12 @@ pub struct BackendHealth {
     pub state: State,
     /// Since when, in milliseconds since 1970; 0: since it is checked.
     pub since_unix_ms: u64,
+    /// Results of the check that were good, since the process started.
+    #[serde(default)]
+    pub passed: u64,
+    /// Results of the check that were bad.
+    #[serde(default)]
+    pub failed: u64,
     /// The last result of the check.
     pub check: Option<CheckReport>,
     /// The last answer of the agent beside it.
@@ -44,6 +50,8 @@ impl BackendHealth {
         Self {
             state: machine.state(now),
             since_unix_ms: memory.since_unix_ms,
+            passed: machine.counts()[0],
+            failed: machine.counts()[1],
             check: machine.last(Role::Check).map(CheckReport::of),
             agent: machine.last(Role::Agent).map(CheckReport::of),
             weight: f64::from(machine.share(now)) / f64::from(super::machine::WHOLE),

@@ -99,6 +99,12 @@ impl std::ops::Deref for BoardGuard<'_> {
 #[derive(Clone)]
 pub struct BoardReader(Arc<Shared>);
 
+impl std::fmt::Debug for BoardReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BoardReader")
+    }
+}
+
 impl BoardReader {
     /// What is known now.
     #[must_use]

@@ -16,6 +16,7 @@
 mod configuration;
 mod file_watch;
 mod flows;
+mod health;
 mod interfaces;
 mod lock;
 mod name;
@@ -44,6 +45,7 @@ use tracing::warn;
 use crate::api::{self, ApiError, Role, Served};
 use crate::config::{ConfigError, Origin};
 use crate::event::{Events, What};
+use crate::health::Health;
 use crate::metrics::{self, MetricsError, MetricsSettings};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
@@ -51,6 +53,7 @@ use crate::nexthop::{
 };
 use file_watch::FileWatch;
 use lock::InstanceLock;
+use saved::Saved;
 
 pub(crate) use configuration::Configuration;
 pub(crate) use flows::{FlowError, Wanted, cursor, from_cursor};
@@ -156,19 +159,30 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
     let mut file = FileWatch::new(options.watch, options.origin.as_ref());
     let metrics_settings = options.metrics;
     let metrics = metrics::bind(&metrics_settings).await?;
+    let known = Saved::load(&options.name).health;
+    let known = known.and_then(|known| serde_json::from_value(known).ok());
+    let mut health = Health::start(known);
+    // Before there are next hops: most checks need none, and so some know before packets flow.
+    health.set_subjects(configuration.checked());
+    let (desired, conditions) = health::at_start(&health, configuration.checked());
+    options.desired = desired;
     let targets = targets(options.desired.backends());
     let mut keep = options.keep;
     // Before the first look at the interfaces, so that no change is missed.
     let mut links = KernelChanges::start(&interfaces::GROUPS)?;
-    let (instance, next_hops) = start::start(options, configuration, events.clone()).await?;
+    let (instance, next_hops) =
+        start::start(options, (configuration, health.reader()), events.clone()).await?;
     start::describe(&instance, out)?;
     let (requests, mut asked) = mpsc::channel(16);
     let mut running = Running {
         instance: Arc::new(Mutex::new(instance)),
         next_hops,
         targets,
+        health,
         events: events.clone(),
     };
+    running.tell_next_hops();
+    lock(&running.instance).note_conditions(conditions);
     let served = Served {
         instance: Arc::clone(&running.instance),
         requests,
@@ -208,7 +222,8 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
                 Err(panic) => Err(std::io::Error::other(panic).into()),
             },
             _ = sweep.tick() => running.sweep(),
-            changed = running.changes() => running.follow(changed),
+            changed = running.next_hops.changes() => running.next_hops_changed(changed).await,
+            changed = running.health.changes() => running.follow_health(changed),
             () = file.changed() => running.reload_if_watched(&file).await,
             () = links.next() => running.follow_interfaces().await,
         }
@@ -256,38 +271,43 @@ struct Running {
     next_hops: NextHops,
     /// What `next_hops` follows.
     targets: Vec<Target>,
+    health: Health,
     events: Events,
 }
 
 type Changes = Vec<(IpAddr, Resolution)>;
 
 impl Running {
-    /// Next hops that changed. If the kernel can no longer be followed, packets still flow: say so
-    /// and watch anew.
-    async fn changes(&mut self) -> Changes {
-        loop {
-            match self.next_hops.changes().await {
-                Ok(changes) => return changes,
-                Err(error) => warn!("{error}; starting again"),
-            }
-            match NextHops::start(self.targets.clone()).await {
-                Ok(next_hops) => self.next_hops = next_hops,
-                Err(error) => {
-                    warn!("{error}; trying again in a second");
-                    sleep(Duration::from_secs(1)).await;
-                }
+    /// Takes next hops that changed over. If the kernel can no longer be followed, packets still flow:
+    /// say so and watch anew.
+    async fn next_hops_changed(&mut self, changed: Result<Changes, NextHopError>) {
+        match changed {
+            Ok(changes) => return self.follow(changes),
+            Err(error) => warn!("{error}; starting again"),
+        }
+        match NextHops::start(self.targets.clone()).await {
+            Ok(next_hops) => self.next_hops = next_hops,
+            Err(error) => {
+                warn!("{error}; trying again in a second");
+                sleep(Duration::from_secs(1)).await;
             }
         }
     }
 
     /// Takes changed next hops over. Packets flow as before if that fails.
     fn follow(&mut self, changes: Changes) {
-        let followed = lock(&self.instance).follow(changes);
+        let overruns = self.next_hops.overruns();
+        let followed = {
+            let mut instance = lock(&self.instance);
+            instance.netlink_overruns = overruns;
+            instance.follow(changes)
+        };
         if let Err(error) = followed {
             warn!(
                 "next hops have changed, packets still go where they went: {error}; trying again"
             );
         }
+        self.tell_next_hops();
     }
 
     /// Takes over what has become of the interfaces.
@@ -316,7 +336,7 @@ impl Running {
             return Ok(());
         }
         instance.stop()?;
-        saved::Saved::remove(&instance.name);
+        Saved::remove(&instance.name);
         writeln!(out, "stopped: detached from every interface")?;
         Ok(())
     }
@@ -327,7 +347,7 @@ impl Running {
         let swept = lock(&self.instance).sweep();
         self.tell_drained();
         match swept {
-            Ok(()) => self.retarget(),
+            Ok(()) => self.put_health_in_force(),
             Err(error) => warn!("the tables of flows were not swept: {error}; trying again"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use engine::EngineError;
 use engine::desired::Desired;
@@ -13,7 +13,7 @@ use super::configuration::Configuration;
 use super::request::Change;
 use super::saved::Saved;
 use super::start::NEIGHBOUR_PATIENCE;
-use super::{RunError, Running, lock};
+use super::{Instance, RunError, Running, lock};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
@@ -108,6 +108,7 @@ impl Running {
                 problem: problem.to_string(),
             }),
         }
+        lock(&self.instance).note_apply(&result, started.elapsed());
         result
     }
 
@@ -148,7 +149,7 @@ impl Running {
             .await
             .map_err(|error| ReloadError::Interface(Box::new(error)))?;
         if !allowed {
-            let report = lock(&self.instance).plan(desired)?;
+            let report = lock(&self.instance).plan(next.checked())?;
             if report.breaks_anything() {
                 return Err(ReloadError::Disruption(Box::new(report)));
             }
@@ -161,7 +162,8 @@ impl Running {
         next: Configuration,
         warnings: Vec<String>,
     ) -> Result<Reloaded, ReloadError> {
-        let desired = &next.checked().desired;
+        let target = lock(&self.instance).target(next.checked());
+        let desired = &target.desired;
         let both = union(targets(desired.backends()), &self.targets);
         self.next_hops.set_targets(both.clone());
         self.targets = both;
@@ -179,9 +181,22 @@ impl Running {
                 Saved::update(&instance.name, |saved| saved.overrides = overrides);
             }
             instance.configuration = next;
+            instance.note_conditions(target.conditions);
         }
+        let checked = lock(&self.instance).configuration.checked().clone();
+        self.check_backends_of(&checked);
         self.follow_interfaces().await;
         Ok(reloaded)
+    }
+}
+
+impl Instance {
+    fn note_apply(&mut self, result: &Result<Reloaded, ReloadError>, took: Duration) {
+        match result {
+            Ok(_) => self.applies.note_applied(took),
+            Err(ReloadError::Engine(_) | ReloadError::HalfChanged(_)) => self.applies.note_failed(),
+            Err(_) => self.applies.note_refused(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{counters, gauges};
 use super::service::{labels, pairs};
+use crate::health::State;
 use crate::status::{BackendStatus, ServiceStatus};
 
 /// What checks found of one backend.
@@ -21,10 +22,20 @@ struct Findings {
     last_transition_unix_seconds: Option<f64>,
 }
 
-/// The one place that knows where a status has them. There are no health checks yet, so no backend
-/// has any.
-fn findings(_: &BackendStatus) -> Option<Findings> {
-    None
+/// The one place that knows where a status has them; `None`: it is not checked.
+fn findings(backend: &BackendStatus) -> Option<Findings> {
+    let health = backend.health.as_ref()?;
+    let since = health.since_unix_ms;
+    Some(Findings {
+        is_up: match health.state {
+            State::Unknown => None,
+            State::Up | State::Starting | State::Drain => Some(true),
+            State::Down | State::Maintenance => Some(false),
+        },
+        passed: health.passed,
+        failed: health.failed,
+        last_transition_unix_seconds: (since != 0).then_some(since as f64 / 1_000.0),
+    })
 }
 
 pub(super) fn encode(

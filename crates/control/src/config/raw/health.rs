@@ -19,6 +19,16 @@ pub(in crate::config) struct RawHealth {
     pub(in crate::config) sorry: Vec<RawBackend>,
 }
 
+impl RawHealth {
+    /// Of which nothing but a check is said.
+    pub(in crate::config) fn of(check: Option<RawCheck>) -> Self {
+        Self {
+            check,
+            ..Self::default()
+        }
+    }
+}
+
 /// The types of checks by their words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum CheckWord {

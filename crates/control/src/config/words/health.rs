@@ -1,6 +1,9 @@
 //! Words of health checks: `500ms`, `200-299,301`, `hex:0a0b`.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
+
+use hyper::http::uri::{Authority, PathAndQuery};
 
 use super::Mistake;
 use crate::health::StatusRanges;
@@ -146,7 +149,7 @@ pub(in crate::config) fn path(text: &str) -> Result<String, Mistake> {
                 .help("it begins with a slash"),
         );
     }
-    if text.contains(bad) || text.len() > MAX_PAYLOAD {
+    if text.contains(bad) || text.len() > MAX_PAYLOAD || PathAndQuery::try_from(text).is_err() {
         return Err(
             Mistake::new(0..text.len(), format!("path {text:?}"), EXPECTED).help(format!(
                 "at most {MAX_PAYLOAD} characters, others than letters, digits and the usual \
@@ -161,12 +164,18 @@ pub(in crate::config) fn path(text: &str) -> Result<String, Mistake> {
 pub(in crate::config) fn host(text: &str) -> Result<String, Mistake> {
     let fine =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-    if text.is_empty() || text.len() > 255 || !text.chars().all(fine) {
-        return Err(Mistake::new(
+    let mistake = || {
+        Mistake::new(
             0..text.len(),
             format!("{text:?} is not a host"),
             "expected a name such as \"www.example.org\", with a port if need be",
-        ));
+        )
+    };
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err(mistake().help(format!("IPv6 stands in brackets: write \"[{text}]\"")));
+    }
+    if text.len() > 255 || !text.chars().all(fine) || Authority::try_from(text).is_err() {
+        return Err(mistake());
     }
     Ok(text.to_owned())
 }
@@ -211,6 +220,36 @@ mod tests {
         }
         for text in ["", "20", "99", "600", "299-200", "200-", "2xx", "200,,201"] {
             assert!(status(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_paths_are_what_a_request_can_have() {
+        for text in [
+            "a.example",
+            "a.example:8080",
+            "10.0.0.1",
+            "[2001:db8::1]:443",
+            "a_b",
+        ] {
+            assert_eq!(host(text).unwrap(), text);
+        }
+        for text in [
+            "",
+            "2001:db8::1",
+            "a:b:c",
+            "a b",
+            "a/b",
+            "user@a",
+            &"a".repeat(256),
+        ] {
+            assert!(host(text).is_err(), "{text}");
+        }
+        for text in ["/", "/a/b?c=d&e=%20", "/~x"] {
+            assert_eq!(path(text).unwrap(), text);
+        }
+        for text in ["", "a", "/ ", "/a#b", "/é", "/\n"] {
+            assert!(path(text).is_err(), "{text}");
         }
     }
 

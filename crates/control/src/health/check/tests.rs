@@ -4,8 +4,6 @@ mod http;
 mod http2;
 mod tls;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
@@ -267,25 +265,23 @@ async fn a_command_that_takes_too_long_is_killed_with_all_it_has_started() {
 
 #[tokio::test]
 async fn a_run_that_is_given_up_leaves_no_connection() {
-    static GONE: AtomicBool = AtomicBool::new(false);
-    let to = serve(|mut stream| async move {
-        let mut all = Vec::new();
-        let _ = stream.read_to_end(&mut all).await;
-        GONE.store(true, Ordering::Relaxed);
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let to = serve(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            sender.send("accepted").unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            sender.send("gone").unwrap();
+        }
     })
     .await;
-    let task = tokio::spawn(ask(
-        CheckKind::Grpc {
-            service: String::new(),
-            tls: None,
-        },
-        to,
-    ));
-    sleep(Duration::from_millis(20)).await;
+    let grpc = CheckKind::Grpc {
+        service: String::new(),
+        tls: None,
+    };
+    let task = tokio::spawn(ask(grpc, to));
+    assert_eq!(events.recv().await, Some("accepted"));
     task.abort();
-    let deadline = Instant::now() + PATIENT;
-    while !GONE.load(Ordering::Relaxed) {
-        assert!(Instant::now() < deadline);
-        sleep(Duration::from_millis(5)).await;
-    }
+    let gone = tokio::time::timeout(PATIENT / 2, events.recv()).await;
+    assert_eq!(gone, Ok(Some("gone")));
 }

@@ -1,5 +1,6 @@
 //! The lists: services, the backends of one of them, reasons.
 
+use control::health::State;
 use control::status::{BackendStatus, ServiceStatus};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -193,10 +194,18 @@ fn backend_line(
     fit.line((backend.address.clone(), Style::new()), cells.into_iter())
 }
 
-/// What health checks found of a backend. The one place that knows where a status has it; there
-/// are no health checks yet.
-fn health(_: &BackendStatus, palette: Palette) -> (String, Style) {
-    ("-".into(), palette.quiet())
+/// What health checks found of a backend.
+fn health(backend: &BackendStatus, palette: Palette) -> (String, Style) {
+    let Some(health) = &backend.health else {
+        return ("-".into(), palette.quiet());
+    };
+    let style = match health.state {
+        State::Up => palette.good(),
+        State::Down => palette.bad(),
+        State::Unknown => palette.quiet(),
+        State::Starting | State::Drain | State::Maintenance => palette.notable(),
+    };
+    (health.state.to_string(), style)
 }
 
 /// Rows of a service's graph.

@@ -134,6 +134,22 @@ async fn signer_name_and_date_have_to_be_right_unless_nobody_looks() {
 }
 
 #[tokio::test]
+async fn the_hosts_own_cas_do_not_know_ours() {
+    let ours = Authority::new("unknown");
+    let to = ours.serve(&[], false).await;
+    let outcome = ask(https(Trust::System, None, None), to).await;
+    // Without any CAs on this host the check cannot be made.
+    let expected = [
+        "TLS: invalid peer certificate",
+        "cannot check: no CAs on this host",
+    ];
+    assert!(
+        expected.iter().any(|text| outcome.text.starts_with(text)),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_file_of_cas_that_cannot_be_read_says_nothing_about_the_backend() {
     let ours = Authority::new("unread");
     let to = ours.serve(&[], false).await;

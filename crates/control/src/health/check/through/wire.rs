@@ -1,6 +1,7 @@
 //! Packet sockets: what is sent, and who hears what.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -108,13 +109,13 @@ impl Wire {
         is_tcp: bool,
     ) -> Result<Answers, Found> {
         let mut state = self.state();
-        let key = (us.is_ipv6(), is_tcp);
-        if !state.ears.contains_key(&key) {
-            let ear = Ear::open(us.is_ipv6(), is_tcp).map_err(|error| ours(&error))?;
-            state.ears.insert(key, ear);
-        }
-        let waiting = state.ears.get(&key).map(|ear| Arc::clone(&ear.waiting));
-        let waiting = waiting.unwrap_or_default();
+        let waiting = match state.ears.entry((us.is_ipv6(), is_tcp)) {
+            Entry::Occupied(ear) => Arc::clone(&ear.get().waiting),
+            Entry::Vacant(place) => {
+                let ear = Ear::open(us.is_ipv6(), is_tcp).map_err(|error| ours(&error))?;
+                Arc::clone(&place.insert(ear).waiting)
+            }
+        };
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         lock(&waiting).insert((from, us), sender);
         Ok(Answers {
