@@ -7,11 +7,13 @@
 //! - `interfaces`: where packets come in by, as interfaces come and go.
 //! - `state`: what is running.
 //! - `report`: its status.
+//! - `notify`: what the service manager is told.
 //! - `stop`: the end of it, whether or not a process works on it.
 
 mod interfaces;
 mod lock;
 mod name;
+mod notify;
 mod reload;
 mod report;
 mod request;
@@ -132,6 +134,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
     let mut links = KernelChanges::start(&interfaces::GROUPS)?;
     let (instance, next_hops) = start::start(options, events.clone()).await?;
     start::describe(&instance, out)?;
+    let mut watchdog = notify::ready(&instance);
     let (requests, mut asked) = mpsc::channel(16);
     let mut running = Running {
         instance: Arc::new(Mutex::new(instance)),
@@ -171,6 +174,7 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
                 Err(panic) => Err(std::io::Error::other(panic).into()),
             },
             _ = sweep.tick() => running.sweep(),
+            () = watchdog.due() => watchdog.alive(),
             changed = running.changes() => running.follow(changed),
             () = links.next() => running.follow_interfaces().await,
         }
@@ -270,6 +274,7 @@ impl Running {
     fn end(&self, keep: bool, out: &mut impl Write) -> Result<(), RunError> {
         let mut instance = lock(&self.instance);
         let keep = keep && instance.plane.can_be_replaced();
+        notify::stopping(keep);
         self.events.tell(What::Stopping { keep });
         if keep {
             writeln!(

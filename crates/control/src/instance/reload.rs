@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::start::NEIGHBOUR_PATIENCE;
-use super::{Running, lock};
+use super::{Running, lock, notify};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
@@ -59,7 +59,10 @@ impl Running {
         asked_by: Option<oneshot::Sender<Result<Reloaded, ReloadError>>>,
     ) {
         let started = Clock::now();
+        notify::reloading();
         let result = self.try_reload().await;
+        let problem = result.as_ref().err().map(ToString::to_string);
+        notify::reloaded(&lock(&self.instance), problem);
         match &result {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
