@@ -9,6 +9,8 @@
 //! - `tunnel`: what the modes with an outer header need of the lab.
 //! - `http`: a client that learns whom the server sees.
 //! - `link`: interfaces as `ip` sees them.
+//! - `service_user`: the privileges that the unit gives, and nothing more.
+//! - `unit`: a systemd unit of `deploy/`.
 //! - `wait`: polling with a deadline.
 //! - `flood`: SYNs from addresses that are not the sender's.
 //! - `folder`: a directory that goes with its guard.
@@ -23,7 +25,9 @@ mod link;
 mod packet_socket;
 mod scene;
 mod service;
+mod service_user;
 mod tunnel;
+mod unit;
 mod wait;
 
 pub use ask::{datagrams, fresh_requests, requests, transfer};
@@ -36,4 +40,6 @@ pub use link::{ip, path_mtu, xdp_programs};
 pub use packet_socket::PacketSocket;
 pub use scene::{PORT, Scene, dropped, reason, tag};
 pub use service::{Family, Service};
+pub use service_user::{ServiceUser, USER};
+pub use unit::Unit;
 pub use wait::{PATIENCE, eventually};
