@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod decap;
+pub(crate) mod generate;
 pub(crate) mod lab;
 mod log;
 mod reasons;
