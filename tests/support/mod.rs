@@ -2,6 +2,7 @@
 //!
 //! - `binary`: the program under test, and commands run to their end.
 //! - `capture`: captures by tcpdump, and their checksums.
+//! - `overlay`: this machine to change at will, without changing it.
 //! - `packet_socket`: frames that no protocol stack would send.
 //! - `service`: services as the configuration file has them.
 //! - `ask`: clients that ask a service and get every answer.
@@ -22,6 +23,7 @@ mod flood;
 mod folder;
 mod http;
 mod link;
+mod overlay;
 mod packet_socket;
 mod scene;
 mod service;
@@ -37,6 +39,7 @@ pub use flood::SynFlood;
 pub use folder::Folder;
 pub use http::{Answer, Connection};
 pub use link::{ip, path_mtu, xdp_programs};
+pub use overlay::Overlay;
 pub use packet_socket::PacketSocket;
 pub use scene::{PORT, Scene, dropped, reason, tag};
 pub use service::{Family, Service};
