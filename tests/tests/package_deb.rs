@@ -9,7 +9,8 @@ use std::process::Command;
 use evenkeel_tests::support::{Folder, Overlay, evenkeel, finish, tag};
 
 /// Notes what it is asked, and does not restart anything if /fail is there.
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$*\" >>/systemctl\n[ ! -e /fail ] || [ $1 != try-restart ]\n";
+const SYSTEMCTL: &str =
+    "#!/bin/sh\necho \"$*\" >>/systemctl\n[ ! -e /fail ] || [ $1 != try-restart ]\n";
 
 /// A machine on which systemd seems to run.
 struct Machine {

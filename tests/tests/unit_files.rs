@@ -94,3 +94,12 @@ fn systemd_understands_them() {
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert_eq!(finished.stderr, "");
 }
+
+#[test]
+fn a_container_has_the_same_capabilities() {
+    let compose = fs::read_to_string(path("../container/compose.yaml")).unwrap();
+    let given = Unit::read(PLAIN);
+    let given = given.words("AmbientCapabilities").join(", ");
+    let line = format!("cap_add: [{}]", given.replace("CAP_", ""));
+    assert!(compose.contains(&line), "{line}");
+}
