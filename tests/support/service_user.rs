@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use control::instance::SOCKET_DIRECTORY;
+use engine::pins::Pins;
 use lab::Host;
 
 use super::binary::{evenkeel, finish};
@@ -23,15 +24,16 @@ pub struct ServiceUser {
     unit: Unit,
     program: PathBuf,
     bpf_mode: u32,
+    pins: Pins,
 }
 
 impl ServiceUser {
-    /// Does what systemd and the unit's `ExecStartPre` do before a start.
+    /// Does what systemd and the unit's `ExecStartPre` do before a start of this instance.
     ///
     /// # Panics
     /// It cannot be done.
     #[must_use]
-    pub fn new(unit: Unit, folder: &Folder) -> Self {
+    pub fn new(unit: Unit, folder: &Folder, instance: &str) -> Self {
         let program = folder.path().join("evenkeel");
         fs::copy(evenkeel(), &program).expect("a copy that everybody may run");
         let bpf_mode = fs::metadata(BPF).expect(BPF).permissions().mode();
@@ -39,6 +41,7 @@ impl ServiceUser {
             unit,
             program,
             bpf_mode,
+            pins: Pins::of(instance),
         };
         fs::create_dir_all(SOCKET_DIRECTORY).expect(SOCKET_DIRECTORY);
         give(Path::new(SOCKET_DIRECTORY), USER);
@@ -85,6 +88,8 @@ impl ServiceUser {
 
 impl Drop for ServiceUser {
     fn drop(&mut self) {
+        // A test that fails has not stopped it.
+        let _ = self.pins.remove();
         give(Path::new(SOCKET_DIRECTORY), 0);
         give(&Path::new(BPF).join("evenkeel"), 0);
         // What other tests find is what this one found.

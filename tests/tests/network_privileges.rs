@@ -14,7 +14,8 @@ use lab::topology::TUTORIAL;
 /// A lab, the user, and the arguments that start an instance.
 fn scene(name: &str) -> (Scene, ServiceUser, String) {
     let scene = Scene::new(&TUTORIAL, name);
-    let user = ServiceUser::new(Unit::read("evenkeel.service"), scene.folder());
+    let name = scene.balancer_host().namespace().to_owned();
+    let user = ServiceUser::new(Unit::read("evenkeel.service"), scene.folder(), &name);
     let run = format!("run --keep --config {}", config(&scene, "\"10.0.0.2\""));
     (scene, user, run)
 }
