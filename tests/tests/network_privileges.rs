@@ -1,5 +1,9 @@
 //! The privileges that deploy/systemd/evenkeel.service gives: they are enough, and none is too many.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test that cannot go on fails it"
+)]
 #![forbid(unsafe_code)]
 
 use std::fs;
