@@ -2,6 +2,7 @@
 //!
 //! - `binary`: the program under test, and commands run to their end.
 //! - `capture`: captures by tcpdump, and their checksums.
+//! - `groups`: control groups for a service manager.
 //! - `overlay`: this machine to change at will, without changing it.
 //! - `packet_socket`: frames that no protocol stack would send.
 //! - `service`: services as the configuration file has them.
@@ -21,6 +22,7 @@ mod binary;
 mod capture;
 mod flood;
 mod folder;
+mod groups;
 mod http;
 mod link;
 mod overlay;
@@ -37,12 +39,13 @@ pub use binary::{Finished, evenkeel, finish};
 pub use capture::{Capture, Verified, verify};
 pub use flood::SynFlood;
 pub use folder::Folder;
+pub use groups::Groups;
 pub use http::{Answer, Connection};
 pub use link::{ip, path_mtu, xdp_programs};
 pub use overlay::Overlay;
 pub use packet_socket::PacketSocket;
 pub use scene::{PORT, Scene, dropped, reason, tag};
 pub use service::{Family, Service};
-pub use service_user::{ServiceUser, USER};
+pub use service_user::{Places, ServiceUser, USER};
 pub use unit::Unit;
 pub use wait::{PATIENCE, eventually};

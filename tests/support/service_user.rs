@@ -18,13 +18,33 @@ pub const USER: u32 = 64_123;
 
 const BPF: &str = "/sys/fs/bpf";
 
+/// What the unit does to places of this machine is undone when this is dropped.
+#[derive(Debug)]
+pub struct Places {
+    bpf_mode: u32,
+    pins: Pins,
+}
+
+impl Places {
+    /// To be made before an instance of this name starts.
+    ///
+    /// # Panics
+    /// There is no BPF file system.
+    #[must_use]
+    pub fn of(instance: &str) -> Self {
+        Self {
+            bpf_mode: fs::metadata(BPF).expect(BPF).permissions().mode(),
+            pins: Pins::of(instance),
+        }
+    }
+}
+
 /// The places are the user's, as the unit makes them, until this is dropped.
 #[derive(Debug)]
 pub struct ServiceUser {
     unit: Unit,
     program: PathBuf,
-    bpf_mode: u32,
-    pins: Pins,
+    _places: Places,
 }
 
 impl ServiceUser {
@@ -36,12 +56,10 @@ impl ServiceUser {
     pub fn new(unit: Unit, folder: &Folder, instance: &str) -> Self {
         let program = folder.path().join("evenkeel");
         fs::copy(evenkeel(), &program).expect("a copy that everybody may run");
-        let bpf_mode = fs::metadata(BPF).expect(BPF).permissions().mode();
         let user = Self {
             unit,
             program,
-            bpf_mode,
-            pins: Pins::of(instance),
+            _places: Places::of(instance),
         };
         fs::create_dir_all(SOCKET_DIRECTORY).expect(SOCKET_DIRECTORY);
         give(Path::new(SOCKET_DIRECTORY), USER);
@@ -86,7 +104,7 @@ impl ServiceUser {
     }
 }
 
-impl Drop for ServiceUser {
+impl Drop for Places {
     fn drop(&mut self) {
         // A test that fails has not stopped it.
         let _ = self.pins.remove();

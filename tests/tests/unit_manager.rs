@@ -10,10 +10,10 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use evenkeel_tests::support::{Folder, PATIENCE, Unit, eventually, finish, tag};
+use evenkeel_tests::support::{Folder, Groups, Unit, finish, tag};
 
 const SYSTEMD: &str = "/lib/systemd/systemd";
 
@@ -36,45 +36,6 @@ for try in $(seq 100); do
 done
 eval "$1"
 "#;
-
-/// Control groups for the manager, which it leaves empty.
-struct Groups(Vec<PathBuf>);
-
-impl Groups {
-    /// `None`: there can be none here.
-    fn new() -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/mounts").ok()?;
-        let places = mounts.lines().filter_map(|line| {
-            let words: Vec<_> = line.split(' ').collect();
-            let is_systemds = words[2] == "cgroup2" || words[3].contains("name=systemd");
-            (words[2].starts_with("cgroup") && is_systemds).then(|| PathBuf::from(words[1]))
-        });
-        let groups = Self(places.map(|place| place.join(tag("evenkeel"))).collect());
-        let made = groups.0.iter().all(|path| fs::create_dir(path).is_ok());
-        (made && !groups.0.is_empty()).then_some(groups)
-    }
-}
-
-impl Drop for Groups {
-    fn drop(&mut self) {
-        for group in &self.0 {
-            eventually("an empty control group", PATIENCE, || {
-                remove(group);
-                (!group.exists()).then_some(())
-            });
-        }
-    }
-}
-
-/// Only folders can be removed from a control group, and only empty ones.
-fn remove(group: &Path) {
-    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            remove(&entry.path());
-        }
-    }
-    let _ = fs::remove_dir(group);
-}
 
 /// The unit's own lines, for a user's manager and the stand-in.
 fn unit(program: &Path) -> String {
@@ -108,10 +69,7 @@ fn asked(script: &str) -> Option<Vec<String>> {
         let _in_the_folder = folder.write(&format!("{target}.target"), text);
     }
     let log = folder.write("asked", "");
-    let mut join = String::new();
-    for group in &groups.0 {
-        join += &format!("echo 0 >{}/cgroup.procs; ", group.display());
-    }
+    let join = groups.join();
     let place = folder.path().display();
     let mut command = Command::new("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
