@@ -57,6 +57,12 @@ pub(crate) enum Command {
     Decap(Decap),
     /// Small networks of namespaces to try things in
     Lab(Lab),
+    /// Print a shell's completions of this command line
+    #[command(hide = true)]
+    Completions(Completions),
+    /// Write man pages, one for each command, into a directory
+    #[command(hide = true)]
+    Man(Man),
 }
 
 /// Where services come from: a file, or one service from flags.
@@ -276,6 +282,19 @@ pub(crate) struct Decap {
     /// Print JSON instead of tables
     #[arg(long, requires = "status")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Where; it is made if need be
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]

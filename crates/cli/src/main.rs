@@ -35,6 +35,8 @@ fn main() -> ExitCode {
         Command::Replay(replay) => commands::replay::replay(replay),
         Command::Decap(decap) => commands::decap::decap(decap),
         Command::Lab(lab) => commands::lab::lab(lab.command),
+        Command::Completions(shell) => commands::generate::completions(&shell),
+        Command::Man(man) => commands::generate::man(&man),
     };
     match result {
         Ok(code) => code,

@@ -35,6 +35,7 @@ pub use run::{TestOutcome, action};
 
 use crate::EngineError;
 use crate::bpf::{MappedArray, RawMap};
+use crate::capabilities;
 use crate::pins::Pins;
 use attach::Attached;
 
@@ -132,7 +133,13 @@ pub(crate) fn map_error(
 }
 
 pub(crate) fn load_error(error: impl std::error::Error) -> EngineError {
-    EngineError::Load(chain(&error))
+    let mut text = chain(&error);
+    // What the verifier says then is a long way to say the same as the hint.
+    if !capabilities::missing().is_empty() {
+        let end = text.find('\n').unwrap_or(text.len());
+        text.truncate(end);
+    }
+    EngineError::Load(text)
 }
 
 /// An error with its causes, on one line.

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod decap;
 pub(crate) mod events;
 pub(crate) mod flows;
+pub(crate) mod generate;
 pub(crate) mod lab;
 mod live;
 mod log;

@@ -11,6 +11,7 @@
 //! - `interfaces`: where packets come in by, as interfaces come and go.
 //! - `state`: what is running.
 //! - `report`: its status.
+//! - `notify`: what the service manager is told.
 //! - `stop`: the end of it, whether or not a process works on it.
 
 mod configuration;
@@ -20,6 +21,7 @@ mod health;
 mod interfaces;
 mod lock;
 mod name;
+mod notify;
 mod reload;
 mod report;
 mod request;
@@ -173,6 +175,7 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
     let (instance, next_hops) =
         start::start(options, (configuration, health.reader()), events.clone()).await?;
     start::describe(&instance, out)?;
+    let mut watchdog = notify::ready(&instance);
     let (requests, mut asked) = mpsc::channel(16);
     let mut running = Running {
         instance: Arc::new(Mutex::new(instance)),
@@ -225,6 +228,7 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
             changed = running.next_hops.changes() => running.next_hops_changed(changed).await,
             changed = running.health.changes() => running.follow_health(changed),
             () = file.changed() => running.reload_if_watched(&file).await,
+            () = watchdog.due() => watchdog.alive(),
             () = links.next() => running.follow_interfaces().await,
         }
     };
@@ -327,6 +331,7 @@ impl Running {
     fn end(&self, keep: bool, out: &mut impl Write) -> Result<(), RunError> {
         let mut instance = lock(&self.instance);
         let keep = keep && instance.plane.can_be_replaced();
+        notify::stopping(keep);
         self.events.tell(What::Stopping { keep });
         if keep {
             writeln!(

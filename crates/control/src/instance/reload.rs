@@ -13,7 +13,7 @@ use super::configuration::Configuration;
 use super::request::Change;
 use super::saved::Saved;
 use super::start::NEIGHBOUR_PATIENCE;
-use super::{Instance, RunError, Running, lock};
+use super::{Instance, RunError, Running, lock, notify};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
@@ -89,7 +89,10 @@ impl Running {
             Change::DiscardOverrides => Some("everything as in the file again".into()),
             _ => None,
         };
+        notify::reloading();
         let result = self.try_change(change).await;
+        let problem = result.as_ref().err().map(ToString::to_string);
+        notify::reloaded(&lock(&self.instance), problem);
         match &result {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
