@@ -7,7 +7,7 @@ use super::edit::{edit, spec_name};
 use super::{MAX_OVERRIDES, Override, OverrideError};
 use crate::config::tree::Fields;
 use crate::config::{
-    BackendName, Checked, ConfigError, MAX_WEIGHT, backend_name, parse, service_name,
+    BackendName, Checked, ConfigError, MAX_WEIGHT, backend_name, fits, parse, service_name,
 };
 
 /// What the effective configuration is called in errors.
@@ -31,6 +31,7 @@ impl Base {
         text: String,
         interfaces: Vec<String>,
     ) -> Result<Self, ConfigError> {
+        fits(name, &text)?;
         let checked = with_interfaces(parse(name, &text)?, &interfaces);
         Ok(Self {
             text,
