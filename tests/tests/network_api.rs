@@ -92,7 +92,10 @@ fn schemathesis() -> PathBuf {
 
 #[test]
 fn the_server_does_what_its_description_says() {
-    let (scene, socket) = started("schema", "");
+    // The one of the examples.
+    let example = "[[service]]\naddress = \"tcp://10.0.0.10:443\"\n\
+                   backends = [\"10.0.0.2\", \"10.0.0.3\"]\n";
+    let (scene, socket) = started("schema", example);
     let port = proxy(&socket);
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", "110"]).arg(schemathesis());
@@ -107,6 +110,8 @@ fn the_server_does_what_its_description_says() {
     command.args(["--exclude-checks", "positive_data_acceptance"]);
     command.args(["--phases", "examples,coverage,fuzzing"]);
     command.args(["--generation-deterministic", "--max-examples", "30"]);
+    // The machine may be slow.
+    command.args(["--suppress-health-check", "all"]);
     command.args(["--request-timeout", "20", "--no-color"]);
     let output = command.output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);

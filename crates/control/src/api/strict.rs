@@ -56,6 +56,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                 "the body is not said to be JSON: expected Content-Type: application/json",
             ));
         }
+        // A list of values in the order of the fields would be understood, too.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Refusal::bad("the body is a list", "expected an object"));
+        }
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self(value)),
             Err(error) => Err(Refusal::bad(
