@@ -90,7 +90,7 @@ impl ServicePlan {
         match (effects.drain, effects.drain_unknown) {
             (0, false) => {}
             (0, true) => {
-                f.write_str("\n    flows stay until they are over, nobody knows how many")?
+                f.write_str("\n    flows stay until they are over, nobody knows how many")?;
             }
             (1, false) => f.write_str("\n    1 flow stays until it is over")?,
             (known, false) => write!(f, "\n    {known} flows stay until they are over")?,
