@@ -28,11 +28,11 @@ fn started(test: &str, rest: &str) -> (Scene, PathBuf) {
 
 /// Status and body of an answer.
 fn ask(socket: &Path, request: &str) -> (u16, String) {
-    let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+    let mut stream = UnixStream::connect(socket).expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(request.as_bytes()).expect("a reader");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
     (status.unwrap_or(0), body.to_owned())
@@ -53,15 +53,17 @@ fn request(socket: &Path, method: &str, uri: &str, body: &str) -> (u16, String) 
 
 /// Takes connections to a port of this host to the socket, as long as the test program runs.
 fn proxy(socket: &Path) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let port = listener.local_addr().expect("an address").port();
     let socket = socket.to_owned();
     thread::spawn(move || {
         for outside in listener.incoming().map_while(Result::ok) {
             let Ok(inside) = UnixStream::connect(&socket) else {
                 return;
             };
-            let (out, mut back) = (outside.try_clone().unwrap(), inside.try_clone().unwrap());
+            let (Ok(out), Ok(mut back)) = (outside.try_clone(), inside.try_clone()) else {
+                return;
+            };
             thread::spawn(move || {
                 let (mut from, mut to) = (outside, inside);
                 let _ = std::io::copy(&mut from, &mut to);

@@ -51,8 +51,8 @@ fn held(scene: &Scene, port: u16) -> (Connection, String) {
     let client = SocketAddrV4::new(scene.address("client"), port);
     let (vip, host) = (scene.vip(), scene.host("client"));
     let open = host.inside(|| Connection::open(client, vip));
-    let mut connection = open.unwrap().unwrap();
-    let server = connection.ask().unwrap().server;
+    let mut connection = open.expect("a namespace").expect("a connection");
+    let server = connection.ask().expect("an answer").server;
     (connection, server)
 }
 
