@@ -253,6 +253,11 @@ impl Events {
         (latest, self.live.subscribe())
     }
 
+    /// Whether anybody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.live.receiver_count() > 0
+    }
+
     fn lock(&self) -> MutexGuard<'_, Remembered> {
         // Nothing that holds the lock leaves it half changed.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)

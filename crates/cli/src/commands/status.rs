@@ -49,6 +49,9 @@ fn write_text(out: &mut impl Write, status: &InstanceStatus) -> io::Result<()> {
         "flows     {} of {} established, {} of {} half-open",
         flows.established, flows.established_limit, flows.half_open, flows.half_open_limit
     )?;
+    for difference in &status.configuration.differs {
+        writeln!(out, "differs   {difference}")?;
+    }
     write_transitions(out, &status.transitions)?;
     for service in &status.services {
         let changing = match service.slots_changing {

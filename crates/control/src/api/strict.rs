@@ -17,7 +17,7 @@ pub(super) const MAX_BODY: usize = 32 << 20;
 /// Time for a body to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A JSON body; no body is that of `{}`.
+/// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
@@ -56,14 +56,32 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
                 "the body is not said to be JSON: expected Content-Type: application/json",
             ));
         }
-        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
-        match serde_json::from_slice(text) {
+        // A list of values in the order of the fields would be understood, too.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Refusal::bad("the body is a list", "expected an object"));
+        }
+        match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Self(value)),
             Err(error) => Err(Refusal::bad(
                 format!("the body is not what was expected: {error}"),
                 "expected what GET /v1/openapi.json says",
             )),
         }
+    }
+}
+
+/// A JSON body, or none, which is that of `null`.
+pub(super) struct MaybeBody<T>(pub(super) Option<T>);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        if request.body().is_end_stream() {
+            return Ok(Self(None));
+        }
+        let Body(value) = Body::from_request(request, state).await?;
+        Ok(Self(value))
     }
 }
 

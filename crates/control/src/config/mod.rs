@@ -40,6 +40,12 @@ pub use names::{BackendName, NameError, backend_name, service_name};
 pub use origin::Origin;
 pub use problem::{ConfigError, Problem, Problems};
 pub use verdict::{FoundProblem, Verdict};
+/// Whether a text that did not come from a file is short enough to be looked at; `name` is what
+/// errors call it.
+pub(crate) fn fits(name: &str, text: &str) -> Result<(), ConfigError> {
+    source::fits(std::path::Path::new(name), text.len())
+}
+
 /// Reads the text of a file, as far as it is one that can be a configuration.
 ///
 /// # Errors

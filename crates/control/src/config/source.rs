@@ -73,6 +73,18 @@ impl Source {
     }
 }
 
+/// Whether a text is short enough to be looked at.
+pub(super) fn fits(path: &Path, bytes: usize) -> Result<(), ConfigError> {
+    if bytes as u64 <= MAX_FILE_BYTES {
+        return Ok(());
+    }
+    Err(ConfigError::Unreadable {
+        path: path.to_owned(),
+        reason: format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20),
+        help: "is it the right file? 10,000 services of 6 backends take about 3 MB".into(),
+    })
+}
+
 /// Reads a configuration file whole.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |reason: String, help: &str| ConfigError::Unreadable {
@@ -103,12 +115,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(io)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(unreadable(
-            format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20),
-            "is it the right file? 10,000 services of 6 backends take about 3 MB",
-        ));
-    }
+    fits(path, bytes.len())?;
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let line = 1 + error.as_bytes()[..good]

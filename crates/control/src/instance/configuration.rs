@@ -1,5 +1,6 @@
 //! Which configuration is in force, and where it came from.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::RunOptions;
@@ -22,9 +23,9 @@ pub(crate) struct Configuration {
     source: String,
     /// Milliseconds since 1970-01-01 00:00 UTC.
     applied_ms: u64,
-    base: Base,
+    base: Arc<Base>,
     overrides: Overrides,
-    effective: Checked,
+    effective: Arc<Checked>,
 }
 
 impl Configuration {
@@ -47,9 +48,9 @@ impl Configuration {
             origin: options.origin.clone(),
             source,
             applied_ms: now_ms(),
-            base,
+            base: base.into(),
             overrides,
-            effective,
+            effective: effective.into(),
         };
         Ok((configuration, dropped))
     }
@@ -83,9 +84,9 @@ impl Configuration {
             origin: self.origin.clone(),
             source,
             applied_ms: now_ms(),
-            base,
+            base: base.into(),
             overrides,
-            effective,
+            effective: effective.into(),
         };
         Ok((configuration, dropped))
     }
@@ -95,7 +96,7 @@ impl Configuration {
         let (overrides, effective) = self.overrides.with(&self.base, &self.effective, change)?;
         Ok(Self {
             overrides,
-            effective,
+            effective: effective.into(),
             ..self.clone()
         })
     }
@@ -104,7 +105,7 @@ impl Configuration {
     pub(super) fn without_overrides(&self) -> Self {
         Self {
             overrides: Overrides::default(),
-            effective: self.base.checked.clone(),
+            effective: self.base.checked.clone().into(),
             ..self.clone()
         }
     }

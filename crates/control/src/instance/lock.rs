@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::name::{SOCKET_DIRECTORY, socket_path};
+use super::name::{SOCKET_DIRECTORY, is_valid, socket_path};
 use crate::api::ApiError;
 
 /// Held as long as the process works on the instance; the kernel lets go of it when that dies.
@@ -20,6 +20,9 @@ pub(super) struct InstanceLock {
 impl InstanceLock {
     /// Takes the lock, or says who has it.
     pub(super) fn take(name: &str) -> Result<Self, ApiError> {
+        if !is_valid(name) {
+            return Err(ApiError::Name(name.into()));
+        }
         let path = PathBuf::from(SOCKET_DIRECTORY).join(format!("{name}.lock"));
         let failed = |source| ApiError::Socket {
             path: path.clone(),

@@ -70,6 +70,9 @@ pub use stop::{StopError, Stopped, stop};
 /// Time between two sweeps of the flow tables.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Time for those who listen to hear that this is the end.
+const FAREWELL: Duration = Duration::from_millis(100);
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -233,6 +236,9 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
         }
     };
     running.end(keep, out)?;
+    if events.is_heard() {
+        sleep(FAREWELL).await;
+    }
     tasks.shutdown().await;
     result
 }

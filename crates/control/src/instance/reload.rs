@@ -107,6 +107,8 @@ impl Running {
                     milliseconds: started.elapsed().as_millis() as u64,
                 });
             }
+            // A misspelt name is for whoever typed it.
+            Err(ReloadError::Override(_)) => {}
             Err(problem) => self.events.tell(What::Refused {
                 problem: problem.to_string(),
             }),

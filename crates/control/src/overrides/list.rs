@@ -1,5 +1,7 @@
 //! The list of overrides, applied to a configuration.
 
+use std::borrow::Cow;
+
 use engine::desired::{Backend, Service};
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +9,7 @@ use super::edit::{edit, spec_name};
 use super::{MAX_OVERRIDES, Override, OverrideError};
 use crate::config::tree::Fields;
 use crate::config::{
-    BackendName, Checked, ConfigError, MAX_WEIGHT, backend_name, parse, service_name,
+    BackendName, Checked, ConfigError, MAX_WEIGHT, backend_name, fits, parse, service_name,
 };
 
 /// What the effective configuration is called in errors.
@@ -31,6 +33,7 @@ impl Base {
         text: String,
         interfaces: Vec<String>,
     ) -> Result<Self, ConfigError> {
+        fits(name, &text)?;
         let checked = with_interfaces(parse(name, &text)?, &interfaces);
         Ok(Self {
             text,
@@ -73,12 +76,10 @@ impl Overrides {
         let change = named(effective, change)?;
         let mut list = self.clone();
         list.forget(&change);
-        if let Ok(without) = list.effective(base)
-            && !Self::matters(&without, &change)
-        {
-            return Ok((list, without));
+        let structure = list.structure(base).map_err(|(_, error)| error)?;
+        if Self::matters(&structure, &change) {
+            list.0.push(change);
         }
-        list.0.push(change);
         if list.0.len() > MAX_OVERRIDES {
             return Err(OverrideError::TooMany);
         }
@@ -105,21 +106,22 @@ impl Overrides {
 
     /// What the configuration is with them, or the first of them that cannot be.
     fn effective(&self, base: &Base) -> Result<Checked, (usize, OverrideError)> {
-        let last = self.0.iter().rposition(Override::is_structural);
-        let mut checked = match last {
-            None => base.checked.clone(),
-            // Whether they make sense together, the last of them decides.
-            Some(last) => {
-                let tree = self.edited(base, Override::is_structural)?;
-                let checked = parse(EFFECTIVE, &tree.to_string());
-                let checked = checked.map_err(|error| (last, error.into()))?;
-                with_interfaces(checked, &base.interfaces)
-            }
-        };
+        let mut checked = self.structure(base)?.into_owned();
         for (index, change) in self.0.iter().enumerate() {
             adjust(&mut checked, change).map_err(|error| (index, error))?;
         }
         Ok(checked)
+    }
+
+    /// The configuration with the services and backends that there are, before states and weights.
+    fn structure<'a>(&self, base: &'a Base) -> Result<Cow<'a, Checked>, (usize, OverrideError)> {
+        let Some(last) = self.0.iter().rposition(Override::is_structural) else {
+            return Ok(Cow::Borrowed(&base.checked));
+        };
+        let tree = self.edited(base, Override::is_structural)?;
+        // Whether they make sense together, the last of them decides.
+        let checked = parse(EFFECTIVE, &tree.to_string()).map_err(|error| (last, error.into()))?;
+        Ok(Cow::Owned(with_interfaces(checked, &base.interfaces)))
     }
 
     /// The text of the configuration with them.
@@ -165,7 +167,8 @@ impl Overrides {
         });
     }
 
-    /// Whether the configuration, which is `without` it, would be another with it.
+    /// Whether the configuration, which has these services and backends `without` it, would be another
+    /// with it.
     fn matters(without: &Checked, change: &Override) -> bool {
         let service = service(without, change.service());
         let known = || {

@@ -3,11 +3,13 @@
 //! - `rule`: what becomes of slots, entries and indices.
 //! - `failure`: what is left of a change or a sweep that fails half-way.
 //! - `adopt`: what a process finds that an earlier one left, also in the middle of a change.
+//! - `flows`: flows that are known one by one.
 //! - `preview`: what a change is said to do.
 //! - `random`: what holds after any change.
 
 mod adopt;
 mod failure;
+mod flows;
 mod memory;
 mod preview;
 mod random;

@@ -16,7 +16,8 @@ use crate::status::Reloaded;
 
 /// A service's backends
 #[utoipa::path(get, path = "/v1/services/{service}/backends", params(
-    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded"),
+    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded",
+        example = "tcp://10.0.0.10:443"),
 ), responses(
     (status = 200, body = BackendList),
     (status = 400, body = Failure),
@@ -39,7 +40,8 @@ pub(in crate::api) async fn backends(
 
 /// Add a backend by hand, beside the file
 #[utoipa::path(post, path = "/v1/services/{service}/backends", params(
-    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded"),
+    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded",
+        example = "tcp://10.0.0.10:443"),
 ), request_body = BackendSpec, responses(
     (status = 201, body = Reloaded),
     (status = 400, body = Failure),
@@ -60,8 +62,10 @@ pub(in crate::api) async fn add_backend(
 
 /// Give a backend another state or weight by hand, beside the file
 #[utoipa::path(patch, path = "/v1/services/{service}/backends/{backend}", params(
-    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded"),
-    ("backend" = String, Path, description = "As `10.0.0.2` or `10.0.0.2:443`"),
+    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded",
+        example = "tcp://10.0.0.10:443"),
+    ("backend" = String, Path, description = "As `10.0.0.2` or `10.0.0.2:443`",
+        example = "10.0.0.2"),
 ), request_body = BackendPatch, responses(
     (status = 200, body = Reloaded),
     (status = 400, body = Failure),
@@ -104,8 +108,10 @@ pub(in crate::api) async fn patch_backend(
 
 /// Remove a backend by hand, beside the file; it keeps its flows until they are over
 #[utoipa::path(delete, path = "/v1/services/{service}/backends/{backend}", params(
-    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded"),
-    ("backend" = String, Path, description = "As `10.0.0.2` or `10.0.0.2:443`"),
+    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded",
+        example = "tcp://10.0.0.10:443"),
+    ("backend" = String, Path, description = "As `10.0.0.2` or `10.0.0.2:443`",
+        example = "10.0.0.2"),
 ), responses(
     (status = 200, body = Reloaded),
     (status = 400, body = Failure),

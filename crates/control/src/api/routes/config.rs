@@ -10,7 +10,7 @@ use super::change;
 use crate::api::failure::{Failure, Refusal};
 use crate::api::model::{ApplyRequest, OverrideList, PlanRequest, ReloadRequest};
 use crate::api::server::Served;
-use crate::api::strict::Body;
+use crate::api::strict::{Body, MaybeBody};
 use crate::instance::{Change, lock};
 use crate::plan::PlanReport;
 use crate::status::Reloaded;
@@ -88,10 +88,10 @@ pub(in crate::api) async fn apply(
 ))]
 pub(in crate::api) async fn reload(
     State(served): State<Served>,
-    Body(request): Body<ReloadRequest>,
+    MaybeBody(request): MaybeBody<ReloadRequest>,
 ) -> Result<Json<Reloaded>, Refusal> {
     let wanted = Change::Reload {
-        discard_overrides: request.discard_overrides,
+        discard_overrides: request.unwrap_or_default().discard_overrides,
         allow_disruption: true,
     };
     Ok(Json(change(&served, wanted).await?))

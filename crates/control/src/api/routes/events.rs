@@ -17,7 +17,7 @@ use crate::api::limits::Endless;
 use crate::api::model::EventQuery;
 use crate::api::server::Served;
 use crate::api::strict::Parameters;
-use crate::event::Event;
+use crate::event::{Event, What};
 
 /// What a line is.
 const NDJSON: &str = "application/x-ndjson";
@@ -46,21 +46,27 @@ pub(in crate::api) async fn events(
         return ([(CONTENT_TYPE, NDJSON)], text).into_response();
     }
     let waiting: VecDeque<String> = latest.map(|event| line(&event)).collect();
-    let lines = stream::unfold((waiting, live), next);
+    let lines = stream::unfold((waiting, Some(live)), next);
     let mut response = ([(CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response();
     response.extensions_mut().insert(Endless);
     response
 }
 
-type Following = (VecDeque<String>, Receiver<Event>);
+/// Lines that are to be sent, and those to come; `None`: the instance ends.
+type Following = (VecDeque<String>, Option<Receiver<Event>>);
 
 async fn next(
     (mut waiting, mut live): Following,
 ) -> Option<(Result<Bytes, Infallible>, Following)> {
     let text = match waiting.pop_front() {
         Some(text) => text,
-        None => match live.recv().await {
-            Ok(event) => line(&event),
+        None => match live.as_mut()?.recv().await {
+            Ok(event) => {
+                if matches!(event.what, What::Stopping { .. }) {
+                    live = None;
+                }
+                line(&event)
+            }
             Err(RecvError::Lagged(missed)) => line(&Lagged {
                 event: "lagged",
                 missed,

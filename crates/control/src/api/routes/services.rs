@@ -54,7 +54,8 @@ pub(super) fn page(asked: Option<u64>, otherwise: u64, most: u64) -> Result<usiz
 
 /// A service with its backends
 #[utoipa::path(get, path = "/v1/services/{service}", params(
-    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded"),
+    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded",
+        example = "tcp://10.0.0.10:443"),
 ), responses(
     (status = 200, body = ServiceStatus),
     (status = 400, body = Failure),
@@ -91,7 +92,8 @@ pub(in crate::api) async fn add_service(
 
 /// Remove a service by hand, beside the file; its flows break
 #[utoipa::path(delete, path = "/v1/services/{service}", params(
-    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded"),
+    ("service" = String, Path, description = "As `tcp://10.0.0.10:443`, percent-encoded",
+        example = "tcp://10.0.0.10:443"),
 ), responses(
     (status = 200, body = Reloaded),
     (status = 400, body = Failure),

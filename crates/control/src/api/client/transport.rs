@@ -1,0 +1,178 @@
+//! One request on a connection of its own, and its answer.
+
+use std::fmt::Write as _;
+use std::io;
+
+use axum::http::{Method, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+use crate::api::failure::Failure;
+use crate::api::socket::valid_path;
+use crate::api::{ApiError, Role};
+
+/// Largest answer that a client reads.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Parameters behind the `?`.
+#[derive(Default)]
+pub(super) struct Parameters(String);
+
+impl Parameters {
+    pub(super) fn add(&mut self, key: &str, value: Option<impl ToString>) {
+        if let Some(value) = value {
+            let sign = if self.0.is_empty() { '?' } else { '&' };
+            let value = escape(&value.to_string());
+            // Writing to a text cannot fail.
+            let _ = write!(self.0, "{sign}{key}={value}");
+        }
+    }
+
+    pub(super) fn on(&self, path: &str) -> String {
+        format!("{path}{}", self.0)
+    }
+}
+
+/// Percent-encodes everything but what RFC 3986 (2.3) calls unreserved.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(byte.into());
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    // Plain structures can always be written.
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+pub(super) async fn get<T: DeserializeOwned>(name: &str, uri: &str) -> Result<T, ApiError> {
+    ask(Role::Balancer, name, Method::GET, uri).await
+}
+
+pub(super) async fn call<T: DeserializeOwned>(
+    name: &str,
+    method: Method,
+    uri: &str,
+    body: &impl Serialize,
+) -> Result<T, ApiError> {
+    let answer = send(Role::Balancer, name, method, uri, json(body)).await?;
+    understood(name, &answer)
+}
+
+pub(crate) async fn ask<T: DeserializeOwned>(
+    role: Role,
+    name: &str,
+    method: Method,
+    uri: &str,
+) -> Result<T, ApiError> {
+    let answer = send(role, name, method, uri, Vec::new()).await?;
+    understood(name, &answer)
+}
+
+fn understood<T: DeserializeOwned>(name: &str, answer: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(answer).map_err(|error| ApiError::Answer {
+        name: name.into(),
+        problem: error.to_string(),
+    })
+}
+
+/// Sends a request with a JSON body, or, if that is empty, without one.
+pub(super) async fn send(
+    role: Role,
+    name: &str,
+    method: Method,
+    uri: &str,
+    body: Vec<u8>,
+) -> Result<Bytes, ApiError> {
+    let (response, connection) = request(role, name, method, uri, body).await?;
+    let status = response.status();
+    let body = read(name, response, connection).await?;
+    match status.is_success() {
+        true => Ok(body),
+        false => Err(refused(name, status, &body)),
+    }
+}
+
+pub(super) async fn request(
+    role: Role,
+    name: &str,
+    method: Method,
+    uri: &str,
+    body: Vec<u8>,
+) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), ApiError> {
+    let path = valid_path(role, name)?;
+    let stream = UnixStream::connect(&path)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ApiError::NotRunning {
+                role,
+                name: name.into(),
+                path,
+            },
+            _ => ApiError::Socket { path, source },
+        })?;
+    let answer = |problem: String| ApiError::Answer {
+        name: name.into(),
+        problem,
+    };
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| answer(error.to_string()))?;
+    let connection = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(hyper::header::HOST, "evenkeel")
+        .header(hyper::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| answer(error.to_string()))?;
+    let response = sender.send_request(request).await;
+    Ok((
+        response.map_err(|error| answer(error.to_string()))?,
+        connection,
+    ))
+}
+
+pub(super) async fn read(
+    name: &str,
+    response: Response<Incoming>,
+    connection: JoinHandle<hyper::Result<()>>,
+) -> Result<Bytes, ApiError> {
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| ApiError::Answer {
+            name: name.into(),
+            problem: error.to_string(),
+        })?
+        .to_bytes();
+    connection.abort();
+    Ok(body)
+}
+
+/// What an answer says that is not the one that was wanted: about the request, or the instance.
+pub(super) fn refused(name: &str, status: StatusCode, body: &[u8]) -> ApiError {
+    match serde_json::from_slice::<Failure>(body) {
+        Ok(failure) if status.is_client_error() => ApiError::Refused(Box::new(failure)),
+        Ok(failure) => ApiError::Answer {
+            name: name.into(),
+            problem: failure.to_string(),
+        },
+        Err(_) => ApiError::Answer {
+            name: name.into(),
+            problem: format!("{status}: {}", String::from_utf8_lossy(body)),
+        },
+    }
+}

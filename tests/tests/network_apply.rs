@@ -1,0 +1,276 @@
+//! Configurations planned, applied and changed by hand while packets flow.
+
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddrV4;
+
+use control::api::model::Flow;
+use control::event::{Event, What};
+use control::plan::PlanReport;
+use evenkeel_tests::support::{
+    Connection, Finished, PATIENCE, Scene, evenkeel, eventually, fresh_requests, requests,
+};
+use lab::topology::TUTORIAL;
+
+const SERVICE: &str = "tcp://10.0.0.10:8000";
+
+fn config(backends: &str, rest: &str) -> String {
+    format!(
+        "interfaces = [\"veth6\"]\n[[service]]\naddress = \"{SERVICE}\"\nbackends = [{backends}]\n\
+         {rest}"
+    )
+}
+
+const BOTH: &str = "\"10.0.0.2\", \"10.0.0.3\"";
+
+fn started(test: &str, rest: &str) -> Scene {
+    let mut scene = Scene::new(&TUTORIAL, test);
+    scene.run_config(&config(BOTH, rest), "auto");
+    scene
+}
+
+/// Runs a command, which has to succeed, and returns what it printed.
+fn done(scene: &Scene, arguments: &str) -> String {
+    let Finished {
+        code,
+        stdout,
+        stderr,
+    } = scene.command(arguments);
+    assert_eq!(code, Some(0), "{arguments}: {stdout}{stderr}");
+    stdout
+}
+
+/// Who answers twenty requests.
+fn servers(scene: &Scene) -> Vec<String> {
+    let by_server = fresh_requests(&scene.client(), scene.vip().into(), 20);
+    by_server.into_keys().collect()
+}
+
+/// A connection from this port, and who has it.
+fn held(scene: &Scene, port: u16) -> (Connection, String) {
+    let client = SocketAddrV4::new(scene.address("client"), port);
+    let (vip, host) = (scene.vip(), scene.host("client"));
+    let open = host.inside(|| Connection::open(client, vip));
+    let mut connection = open.expect("a namespace").expect("a connection");
+    let server = connection.ask().expect("an answer").server;
+    (connection, server)
+}
+
+fn events(scene: &Scene) -> Vec<Event> {
+    let lines = done(scene, "events --json");
+    let lines = lines.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+#[test]
+fn what_would_break_flows_is_told_and_not_applied_unless_that_is_allowed() {
+    let scene = started("plan", "");
+    let (mut connection, server) = held(&scene, 40_000);
+    let host = if server == "h2" { 2 } else { 3 };
+    let dead = format!("{{ address = \"10.0.0.{host}\", state = \"down\" }}");
+    let other = format!("\"10.0.0.{}\"", 5 - host);
+    let text = config(&format!("{dead}, {other}"), "");
+    let file = scene.folder().write("other.toml", &text);
+    let file = file.display();
+
+    assert!(done(&scene, "plan").contains("nothing would change"));
+    let planned = scene.command(&format!("plan {file} --json"));
+    assert_eq!(planned.code, Some(2), "{}", planned.stderr);
+    let plan: PlanReport = serde_json::from_str(&planned.stdout).unwrap();
+    assert_eq!((plan.breaks, plan.backends_died), (1, 1));
+
+    let refused = scene.command(&format!("apply {file}"));
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stdout.contains("dies"), "{}", refused.stdout);
+    assert!(refused.stderr.contains("nothing was changed"));
+    assert_eq!(connection.ask().unwrap().server, server);
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+    assert_eq!(scene.status().configuration.differs, [""; 0]);
+
+    let applied = done(&scene, &format!("apply {file} --allow-disruption"));
+    assert!(applied.contains("1 died"), "{applied}");
+    assert_eq!(servers(&scene).len(), 1);
+    let configuration = scene.status().configuration;
+    assert!(configuration.source.ends_with("other.toml"));
+    assert!(configuration.differs[0].contains("other.toml is in force, not"));
+    done(&scene, "reload");
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_where_it_is_bad() {
+    let scene = started("apply", "");
+    let bad = scene
+        .folder()
+        .write("bad.toml", config("\"10.0.0.3:port\"", ""));
+    for command in ["plan", "apply"] {
+        let refused = scene.command(&format!("{command} {}", bad.display()));
+        assert_eq!(refused.code, Some(1), "{command}: {}", refused.stdout);
+        let expected =
+            "4 | backends = [\"10.0.0.3:port\"]\n  |                       ^^^^ expected a port";
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+}
+
+#[test]
+fn a_watched_file_is_applied_when_it_changes_and_a_bad_one_is_told() {
+    let mut scene = Scene::new(&TUTORIAL, "watch");
+    scene.run_config(&config(BOTH, "[daemon]\nwatch = true\n"), "auto");
+    let rewrite = |text: &str| {
+        let _same_path = scene.folder().write("config.toml", text);
+    };
+    rewrite("interfaces = [\"veth6\"]\n[[service]]\naddress = 7\n");
+    let problem = eventually("an event about the bad file", PATIENCE, || {
+        events(&scene)
+            .into_iter()
+            .find_map(|event| match event.what {
+                What::Refused { problem } => Some(problem),
+                _ => None,
+            })
+    });
+    assert!(problem.contains("`address` is an integer"), "{problem}");
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+    rewrite(&config("\"10.0.0.3\"", "[daemon]\nwatch = true\n"));
+    eventually("the good file in force", PATIENCE, || {
+        (servers(&scene) == ["h3"]).then_some(())
+    });
+}
+
+#[test]
+fn what_is_changed_by_hand_outlives_the_process_and_not_the_instance() {
+    let mut scene = started("byhand", "");
+    done(&scene, &format!("backend drain {SERVICE} 10.0.0.2"));
+    done(&scene, &format!("backend weight {SERVICE} 10.0.0.3 5"));
+    done(
+        &scene,
+        "service add tcp://10.0.0.10:8001 --backend 10.0.0.3:8000",
+    );
+    let expected = |scene: &Scene| {
+        let configuration = scene.status().configuration;
+        assert_eq!(configuration.overrides, 3, "{configuration:?}");
+        assert_eq!(
+            configuration.differs,
+            [
+                "by hand: backend 10.0.0.2:8000 of tcp://10.0.0.10:8000: state drain",
+                "by hand: backend 10.0.0.3:8000 of tcp://10.0.0.10:8000: weight 5",
+                "by hand: service tcp://10.0.0.10:8001 added"
+            ]
+        );
+        assert_eq!(servers(scene), ["h3"]);
+        let second = (*scene.vip().ip(), 8001).into();
+        assert_eq!(requests(&scene.client(), second, 5).len(), 1);
+    };
+    expected(&scene);
+    scene.balancer().kill().unwrap();
+    scene.run_config(&config(BOTH, ""), "auto");
+    expected(&scene);
+    assert!(done(&scene, "events").contains("goes on with what was running"));
+
+    let fewer = config("\"10.0.0.3\"", "");
+    let _same_path = scene.folder().write("config.toml", fewer);
+    let reloaded = scene.command("reload");
+    assert_eq!(reloaded.code, Some(0), "{}", reloaded.stderr);
+    assert!(
+        reloaded
+            .stderr
+            .contains("dropped what was changed by hand: backend 10.0.0.2:8000"),
+        "{}",
+        reloaded.stderr
+    );
+    assert_eq!(scene.status().configuration.overrides, 2);
+    done(&scene, "reload --discard-overrides");
+    assert_eq!(scene.status().configuration.differs, [""; 0]);
+    done(&scene, &format!("backend add {SERVICE} 10.0.0.2"));
+    done(&scene, "stop");
+    scene.run_config(&config("\"10.0.0.3\"", ""), "auto");
+    assert_eq!(scene.status().configuration.overrides, 0);
+    assert_eq!(servers(&scene), ["h3"]);
+}
+
+#[test]
+fn a_drain_is_over_when_the_last_connection_is() {
+    let scene = started("drain", "[timeouts]\nrest = \"1s\"\n");
+    let (mut connection, server) = held(&scene, 40_001);
+    let backend = if server == "h2" {
+        "10.0.0.2"
+    } else {
+        "10.0.0.3"
+    };
+    let drain = format!("backend drain {SERVICE} {backend} --wait --timeout");
+    let early = scene.command(&format!("{drain} 0"));
+    assert_eq!(early.code, Some(1), "{}", early.stdout);
+    assert!(early.stderr.contains("flows left: 1"), "{}", early.stderr);
+    assert_eq!(connection.ask().unwrap().server, server);
+    assert!(!servers(&scene).contains(&server));
+    drop(connection);
+    let late = done(&scene, &format!("{drain} 60"));
+    assert!(late.contains("drained"), "{late}");
+    let name = format!("{backend}:8000");
+    let drained =
+        |event: &Event| matches!(&event.what, What::Drained { backend, .. } if *backend == name);
+    assert_eq!(events(&scene).iter().filter(|it| drained(it)).count(), 1);
+    done(&scene, &format!("backend undrain {SERVICE} {backend}"));
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+    assert_eq!(scene.status().configuration.overrides, 0);
+}
+
+#[test]
+fn flows_are_listed_in_pages_filtered_and_forgotten() {
+    let scene = started("flows", "");
+    let held: Vec<_> = (0..6).map(|index| held(&scene, 41_000 + index)).collect();
+    let flows = |filter: &str| -> Vec<Flow> {
+        let lines = done(&scene, &format!("flows --json {filter}"));
+        let lines = lines.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let all = flows("");
+    assert_eq!(all.len(), held.len(), "{all:?}");
+    assert!(all.iter().all(|it| it.service.as_deref() == Some(SERVICE)));
+    let of = |name: &str| held.iter().filter(|(_, server)| server == name).count();
+    assert_eq!(flows("--backend 10.0.0.2").len(), of("h2"));
+    assert_eq!(
+        flows("--client 10.0.0.0/24 --backend 10.0.0.3:8000").len(),
+        of("h3")
+    );
+    assert_eq!(flows("--client 10.9.0.0/16"), []);
+    let missing = scene.command("flows --service tcp://10.0.0.11:80");
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.stderr.contains("no service"), "{}", missing.stderr);
+
+    assert_eq!(scene.command("flush").code, Some(2), "it asks for a filter");
+    let flushed = done(&scene, "flush --backend 10.0.0.2");
+    let expected = format!("forgotten: {} flows of mode nat", of("h2"));
+    assert!(flushed.starts_with(&expected), "{flushed}");
+    assert_eq!(flows("").len(), of("h3"));
+    for (mut connection, server) in held {
+        if server == "h3" {
+            assert_eq!(connection.ask().unwrap().server, server);
+        }
+    }
+}
+
+#[test]
+fn events_are_followed_to_the_instances_end() {
+    let scene = started("follow", "");
+    let host = scene.balancer_host();
+    let mut follower = host
+        .spawn(evenkeel(), &["events", "--follow", "--json"])
+        .unwrap();
+    eventually("the first event", PATIENCE, || {
+        follower.output().contains("\"started\"").then_some(())
+    });
+    done(&scene, &format!("backend drain {SERVICE} 10.0.0.2"));
+    eventually("what was changed by hand", PATIENCE, || {
+        follower.output().contains("\"override\"").then_some(())
+    });
+    done(&scene, "stop");
+    let ended = follower.wait(PATIENCE).unwrap().expect("an end");
+    // The stream ends in the middle for all it knows.
+    let _ = ended;
+    assert!(follower.output().contains("\"stopping\""));
+}
