@@ -21,6 +21,7 @@ use abi::layout::{self, Layout};
 use abi::limits::{MAX_BACKENDS, MAX_DIRECTORY_LOG2, MAX_SERVICES, MAX_SLOTS};
 use abi::maps;
 use abi::meta::{MAGIC, Meta};
+use abi::pace;
 use abi::prefix::PrefixKey as _;
 use abi::quic::ServerKey;
 use abi::reason::Reason;
@@ -244,12 +245,6 @@ impl DataPlane {
                 self.cpus,
             )?;
         }
-        let reasons = Reason::COUNT as u32;
-        let known = old.entries(maps::REASON_COUNTERS).min(reasons);
-        if known != 0 && old.entries(maps::REASON_COUNTERS) != reasons {
-            let new = (maps::REASON_COUNTERS, &self.reason_counters);
-            copy_counters::<u64>(old, new, known, self.cpus)?;
-        }
         Ok(())
     }
 
@@ -409,7 +404,11 @@ impl Old {
         match name {
             maps::LEAD => self.meta.layout == sizes.layout(),
             maps::BACKEND_COUNTERS => entries == sizes.backends,
-            maps::REASON_COUNTERS => entries == Reason::COUNT as u32,
+            // Another version's reasons have other numbers.
+            maps::REASON_COUNTERS => {
+                entries == Reason::COUNT as u32 && self.meta.version == abi::VERSION
+            }
+            maps::PACES => entries == pace::COUNT,
             maps::ESTABLISHED_V4 => entries == sizes.v4.established,
             maps::ESTABLISHED_V6 => entries == sizes.v6.established,
             maps::HALF_OPEN_V4 => entries == sizes.v4.half_open,
