@@ -3,6 +3,7 @@
 //! - `load`: into the kernel, with maps of the right sizes.
 //! - `pinned`: with maps that outlive the process, or that an earlier one left.
 //! - `migrate`: an earlier version's maps.
+//! - `found`: what the maps hold, whoever filled them.
 //! - `write`: into the maps that lead packets to backends, while they flow.
 //! - `attach`: onto interfaces and off again.
 //! - `run`: on single frames, without an interface.
@@ -11,6 +12,7 @@
 mod attach;
 #[cfg(feature = "bench")]
 mod bench;
+mod found;
 mod load;
 mod migrate;
 mod pinned;
@@ -29,7 +31,7 @@ pub use attach::{AttachMode, AttachedMode, Attachment, program_name};
 pub(crate) use attach::{attach, detach};
 #[cfg(feature = "bench")]
 pub use bench::ProgramFacts;
-pub use pinned::Found;
+pub use found::Found;
 pub(crate) use run::run;
 pub use run::{TestOutcome, action};
 

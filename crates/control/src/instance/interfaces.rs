@@ -1,9 +1,10 @@
 //! The instance's interfaces: those that are configured, as they come, change and go.
 
 use engine::EngineError;
-use engine::dataplane::{AttachedMode, Attachment};
+use engine::dataplane::{AttachMode, AttachedMode, Attachment};
 use engine::desired::Desired;
 use rtnetlink::MulticastGroup;
+use tracing::warn;
 
 use super::state::{Attached, Instance};
 use super::{RunError, Running, lock, start};
@@ -16,9 +17,13 @@ pub(super) const GROUPS: [MulticastGroup; 1] = [MulticastGroup::Link];
 impl Instance {
     /// Attaches to one interface, or goes on with what an earlier process attached there.
     pub(super) fn attach(&mut self, interface: Interface) -> Result<(), RunError> {
-        let is_ours = self.plane.take_over(&interface.name, interface.index)?;
+        // Without a program on it, a link of that index is that of another namespace's interface.
+        let is_ours =
+            !interface.xdp.is_empty() && self.plane.take_over(&interface.name, interface.index)?;
         let attachment = if is_ours {
-            inherited(&interface)
+            let attachment = inherited(&interface);
+            self.tell_mode(&interface.name, attachment.mode);
+            attachment
         } else {
             start::check(&interface)?;
             self.plane
@@ -32,6 +37,23 @@ impl Instance {
             attachment,
         });
         Ok(())
+    }
+
+    /// An earlier process may have attached in another way than is asked for now.
+    fn tell_mode(&self, interface: &str, mode: AttachedMode) {
+        let wanted = match self.mode {
+            AttachMode::Auto => return,
+            AttachMode::Native => AttachedMode::Native,
+            AttachMode::Generic => AttachedMode::Generic,
+        };
+        if mode != wanted {
+            warn!(
+                "{interface} stays in {} mode, in which an earlier process attached it: `evenkeel stop` \
+                 first, which interrupts balancing, for {} mode",
+                mode.name(),
+                wanted.name()
+            );
+        }
     }
 
     /// Takes over what has become of the interfaces. What fails is told, and tried the next time.
