@@ -183,20 +183,6 @@ fn the_page_of_metrics_names_each_with_its_type_and_labels() {
     assert_eq!(documented, made);
 }
 
-#[test]
-fn the_page_of_metrics_explains_every_reason_as_the_program_does() {
-    let page = include_str!("../../../../docs/metrics.md");
-    for reason in abi::reason::Reason::ALL {
-        let name = reason.name();
-        let row = format!(
-            "\n| `{name}` | {} | {} |",
-            instance::action(name),
-            reason.explanation()
-        );
-        assert!(page.contains(&row), "expected in docs/metrics.md: {row}");
-    }
-}
-
 /// The names of metrics in a text.
 fn named(text: &str) -> std::collections::BTreeSet<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
