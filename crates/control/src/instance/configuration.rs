@@ -29,7 +29,7 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// What an instance starts with, what was changed by hand under an earlier process included;
+    /// What an instance starts with, which the caller has the lock of: what was changed by hand under an earlier process included;
     /// the options' `desired` becomes that. Second: what is worth telling.
     pub(super) fn at_start(options: &mut RunOptions) -> Result<(Self, Vec<String>), ConfigError> {
         let source = match &options.origin {
@@ -43,6 +43,10 @@ impl Configuration {
         let base = Base::parse(&source, options.text.clone(), interfaces)?;
         let mut overrides = Saved::load(&options.name).overrides;
         let (effective, dropped) = overrides.fit(&base);
+        if !dropped.is_empty() {
+            let overrides = overrides.clone();
+            Saved::update(&options.name, |saved| saved.overrides = overrides);
+        }
         options.desired.clone_from(&effective.desired);
         let configuration = Self {
             origin: options.origin.clone(),
