@@ -29,8 +29,9 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// What an instance starts with, which the caller has the lock of: what was changed by hand under an earlier process included;
-    /// the options' `desired` becomes that. Second: what is worth telling.
+    /// What an instance starts with, what was changed by hand under an earlier process included; the
+    /// options' `desired` becomes that. Second: what is worth telling. The caller has the instance's
+    /// lock.
     pub(super) fn at_start(options: &mut RunOptions) -> Result<(Self, Vec<String>), ConfigError> {
         let source = match &options.origin {
             Some(origin) => origin.file.display().to_string(),
