@@ -14,8 +14,8 @@ use abi::reason::{Action, Reason};
 use abi::slot::STEADY;
 use engine::dataplane::Found;
 use engine::desired::{
-    Backend, BackendState, Desired, ForwardingMode, Limits, Mac, NextHop, Protocol, Service,
-    ServiceId, ServicePort, Timeouts, Track,
+    Backend, BackendState, Desired, ForwardingMode, Limits, Mac, NextHop, NoBackend, Protocol,
+    Service, ServiceId, ServicePort, Timeouts, Track,
 };
 use engine::live::{Live, ServiceView};
 use engine::maps::Maps;
@@ -190,6 +190,8 @@ fn desired(fleet: &Fleet, terms: &Terms, window: Duration) -> Desired {
             },
             transition_window: window,
             ring_log2: Some(fleet.ring_log2),
+            // A packet that is answered would look like one that is forwarded.
+            no_backend: NoBackend::Drop,
             ..Service::new(id, backends.clone())
         }
     };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
 
 use abi::reason::{Action, Reason};
 use control::instance::socket_path;
@@ -175,6 +176,12 @@ impl Scene {
         server.kill().unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// What the lab is made after.
+    #[must_use]
+    pub fn topology(&self) -> &'static Topology {
+        self.lab.id().topology()
+    }
+
     /// A host by name.
     ///
     /// # Panics
@@ -295,12 +302,20 @@ impl Scene {
     /// # Panics
     /// It does not get ready.
     pub fn run(&mut self, arguments: &str) -> &mut HostProcess {
+        self.run_as(evenkeel(), arguments)
+    }
+
+    /// The same with another binary.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    pub fn run_as(&mut self, binary: PathBuf, arguments: &str) -> &mut HostProcess {
         // What a person would see, for tests that look for it.
         let words: Vec<_> = ["run", "--log-format", "text"]
             .into_iter()
             .chain(arguments.split_whitespace())
             .collect();
-        let process = self.balancer_host().spawn(evenkeel(), &words);
+        let process = self.balancer_host().spawn(binary, &words);
         let process = self
             .balancer
             .insert(process.unwrap_or_else(|error| panic!("{error}")));

@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::net::UnixListener;
 
 use control::instance::{SOCKET_DIRECTORY, socket_path};
-use evenkeel_tests::support::{PATIENCE, Scene, dropped, eventually, requests};
+use engine::pins::Pins;
+use evenkeel_tests::support::{PATIENCE, Scene, dropped, requests};
 use lab::topology::TUTORIAL;
 use nix::sys::signal::Signal;
 
@@ -20,31 +21,71 @@ fn assert_balances(scene: &Scene) {
 }
 
 #[test]
-fn after_a_kill_no_program_is_left_and_the_next_run_takes_over_at_once() {
+fn after_a_kill_packets_are_balanced_on_and_the_next_run_goes_on_with_that() {
     let mut scene = Scene::new(&TUTORIAL, "kill");
     scene.run(RUN);
     assert_balances(&scene);
     assert_eq!(scene.programs().len(), 1);
 
     scene.balancer().kill().unwrap();
-    // The kernel takes the program off when it closes the last reference to the link.
-    eventually("no program on veth6", PATIENCE, || {
-        scene.programs().is_empty().then_some(())
-    });
+    assert_balances(&scene);
+    assert_eq!(scene.programs().len(), 1);
     assert!(scene.has_socket(), "nobody was left to remove the socket");
 
     scene.run(RUN);
     assert_balances(&scene);
     let status = scene.status();
     assert_eq!(dropped(&status), []);
-    assert_eq!(
-        status.services[0]
-            .backends
-            .iter()
-            .map(|b| b.new_flows)
-            .sum::<u64>(),
-        20
+    let backends = status.services[0].backends.iter();
+    assert_eq!(backends.map(|b| b.new_flows).sum::<u64>(), 60);
+}
+
+#[test]
+fn what_a_killed_process_left_is_ended_by_stop() {
+    let mut scene = Scene::new(&TUTORIAL, "leftover");
+    scene.run(RUN);
+    let refused = scene.command("stop --instance nobody");
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("no instance nobody is running"),
+        "{}",
+        refused.stderr
     );
+    scene.balancer().kill().unwrap();
+    let refused = scene.command("stop --keep");
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("nothing to do"),
+        "{}",
+        refused.stderr
+    );
+    let stopped = scene.command("stop");
+    assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
+    assert!(scene.programs().is_empty());
+    assert!(!Pins::of(scene.balancer_host().namespace()).exist());
+}
+
+#[test]
+fn another_seed_is_refused_as_long_as_flows_would_move() {
+    let mut scene = Scene::new(&TUTORIAL, "seed");
+    let config = |seed: u32| {
+        format!(
+            "interfaces = [\"veth6\"]\nseed = {seed}\n[[service]]\n\
+             address = \"tcp://10.0.0.10:8000\"\nbackends = [\"10.0.0.2\", \"10.0.0.3\"]\n"
+        )
+    };
+    scene.run_config(&config(1), "auto");
+    scene.balancer().kill().unwrap();
+    let path = scene.folder().write("other.toml", config(2));
+    let refused = scene.command(&format!("run --config {}", path.display()));
+    assert_eq!(refused.code, Some(1));
+    for part in ["seed: 1 is running, 2 is wanted", "evenkeel stop"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    assert_balances(&scene);
+    assert_eq!(scene.command("stop").code, Some(0));
+    scene.run_config(&config(2), "auto");
+    assert_balances(&scene);
 }
 
 #[test]

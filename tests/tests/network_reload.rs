@@ -92,16 +92,27 @@ fn backends_change_and_a_connection_stays_where_it_is() {
 }
 
 #[test]
-fn a_mode_that_nothing_used_at_the_start_needs_a_restart() {
+fn a_mode_that_nothing_used_at_the_start_comes_by_another_program() {
     let mut scene = Scene::new(&TUTORIAL, "newmode");
     scene.run_config(&config("\"10.0.0.2\"", ""), "auto");
-    rewrite(&scene, &config("\"10.0.0.2\"", "mode = \"ipip\"\n"));
-    let refused = scene.command("reload");
-    assert_eq!(refused.code, Some(1));
-    for part in ["mode ipip", "restart evenkeel", "nothing was changed"] {
-        assert!(refused.stderr.contains(part), "{}", refused.stderr);
-    }
+    let before = scene.programs();
+    let client = SocketAddrV4::new(scene.address("client"), 40_000);
+    let (vip, host) = (scene.vip(), scene.host("client"));
+    let held = host.inside(|| Connection::open(client, vip));
+    let mut held = held.unwrap().unwrap();
+    assert_eq!(held.ask().unwrap().server, "h2");
+    let second = "[[service]]\naddress = \"udp://10.0.0.10:*\"\nmode = \"ipip\"\n\
+                  backends = [\"10.0.0.3\"]\n[limits]\nflows = 1000\n[nat]\nports = \"20000-21000\"\n";
+    rewrite(&scene, &config("\"10.0.0.2\"", second));
+    let finished = scene.command("reload");
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_ne!(scene.programs(), before);
+    assert_eq!(scene.programs().len(), 1);
     assert_eq!(servers(&scene), ["h2"]);
+    assert_eq!(held.ask().unwrap().server, "h2");
+    let status = scene.status();
+    assert_eq!(status.flows.established_limit, 1_000);
+    assert_eq!(status.services.len(), 2);
 }
 
 #[test]
@@ -124,16 +135,21 @@ fn a_bad_file_changes_nothing_and_says_why() {
     );
     refused(
         &scene,
-        &config("\"10.0.0.3\"", "[limits]\nflows = 5\n"),
-        "[limits] flows: 262144 is running, 5 is in the file",
+        &config("\"10.0.0.3\"", "").replace("[[", "seed = 5\n[["),
+        "5 is in the file; with another seed every flow moves",
     );
     refused(
         &scene,
         &config("\"10.0.0.3\"", "").replace("veth6", "lo"),
-        "interfaces: veth6 is running, lo is in the file",
+        "lo has no MAC address",
+    );
+    refused(
+        &scene,
+        &config("\"10.0.0.3\"", "").replace("veth6", "eth9"),
+        "there is no interface \"eth9\"",
     );
     let log = scene.balancer().output();
-    assert!(log.contains("the configuration was not reloaded"), "{log}");
+    assert!(log.contains("the configuration was not applied"), "{log}");
     assert!(log.contains("^^^^ expected a port"), "{log}");
 
     rewrite(&scene, &good);

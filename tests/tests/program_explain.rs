@@ -143,6 +143,55 @@ fn pings_and_packets_that_are_too_big_are_answered() {
     assert_eq!(lines[4], "verdict  tx: too_big");
 }
 
+#[test]
+fn what_has_no_backend_is_refused_or_dropped() {
+    let folder = Folder::new("explainreject");
+    let explained = |to: &str, from: &str, no_backend: &str| {
+        let (protocol, packet) = match to.starts_with('[') {
+            false => ("tcp", ""),
+            true => ("udp", "--udp"),
+        };
+        let backend = if packet.is_empty() {
+            "10.0.0.2"
+        } else {
+            "2001:db8::2"
+        };
+        let text = format!(
+            "[[service]]\naddress = \"{protocol}://{to}\"\nno_backend = \"{no_backend}\"\n\
+             backends = [{{ address = \"{backend}\", state = \"down\" }}]\n"
+        );
+        let config = folder.write("lb.toml", &text);
+        explain(&format!(
+            "--config {} {packet} --from {from} --to {to}",
+            config.display()
+        ))
+    };
+    for (to, from, what) in [
+        (
+            "10.0.0.10:80",
+            "10.0.0.1:4000",
+            "10.0.0.10:80 > 10.0.0.1:4000, TTL 64",
+        ),
+        (
+            "[2001:db8::10]:80",
+            "[2001:db8::1]:4000",
+            "icmp port unreachable, 2001:db8::10 > 2001:db8::1, hop limit 64",
+        ),
+    ] {
+        let lines = explained(to, from, "reject");
+        assert!(
+            lines[3].starts_with(&format!("becomes  {what}")),
+            "{lines:?}"
+        );
+        assert_eq!(lines[4], "verdict  tx: rejected");
+        let lines = explained(to, from, "drop");
+        assert!(
+            lines.contains(&"verdict  drop: no_backend".into()),
+            "{lines:?}"
+        );
+    }
+}
+
 const CONFIG: &str = r#"
 [[service]]
 address = "tcp://10.0.0.10:*"

@@ -23,6 +23,7 @@ const HALF_OPEN_FLOWS: u32 = 4096;
 const LIMITS: Limits = Limits {
     flows: 64,
     exceptions: 64,
+    rejections: u32::MAX,
 };
 
 fn program(limits: Limits, half_open_flows: u32) -> BareProgram {
@@ -31,7 +32,9 @@ fn program(limits: Limits, half_open_flows: u32) -> BareProgram {
         half_open: 2 * half_open_flows as usize,
         exceptions: limits.exceptions as usize,
     };
-    BareProgram::load(&world::content(), &capacities)
+    let mut content = world::content();
+    content.settings.rejections_per_window = limits.rejections;
+    BareProgram::load(&content, &capacities)
 }
 
 #[test]

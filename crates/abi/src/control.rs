@@ -29,6 +29,10 @@ pub struct Settings {
     pub exceptions_per_window: u32,
     /// ICMP errors each CPU may send in one window.
     pub icmp_errors_per_window: u32,
+    /// Packets without a backend each CPU may refuse in one window.
+    pub rejections_per_window: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Bits of [`Settings::features`].
@@ -59,8 +63,10 @@ pub mod feature {
     pub const OUTER_V6: u32 = 1 << 11;
     /// Echo requests to VIPs are answered.
     pub const ECHO: u32 = 1 << 12;
+    /// Services that refuse what finds no backend.
+    pub const REJECT: u32 = 1 << 13;
     /// All of them.
-    pub const ALL: u32 = (1 << 13) - 1;
+    pub const ALL: u32 = (1 << 14) - 1;
 }
 
 /// Lives in a mmapped array; each word is read once per packet and written whole.

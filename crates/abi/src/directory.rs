@@ -30,6 +30,8 @@ pub trait DirectoryKey {
     type Address;
     /// The key of a destination; `port` may be [`ANY_PORT`].
     fn new(address: Self::Address, port: Be16, protocol: u8) -> Self;
+    /// Address, port and protocol.
+    fn parts(&self) -> (Self::Address, Be16, u8);
     /// The bucket of this key in a directory of `2^log2` buckets.
     fn bucket(&self, seed: u32, log2: u8) -> u32;
 }
@@ -148,6 +150,14 @@ impl DirectoryKey for KeyV4 {
         )
     }
 
+    fn parts(&self) -> (Be32, Be16, u8) {
+        (
+            Be32::from_raw(self.0 as u32),
+            Be16::from_raw((self.0 >> 32) as u16),
+            (self.0 >> 48) as u8,
+        )
+    }
+
     #[inline(always)]
     fn bucket(&self, seed: u32, log2: u8) -> u32 {
         top(self.0.wrapping_mul(multiplier(seed)), log2)
@@ -163,6 +173,15 @@ impl DirectoryKey for KeyV6 {
             address,
             port_protocol: u64::from(port.raw()) | u64::from(protocol) << 16 | 1 << 24,
         }
+    }
+
+    fn parts(&self) -> (ipv6::Address, Be16, u8) {
+        let word = self.port_protocol;
+        (
+            self.address,
+            Be16::from_raw(word as u16),
+            (word >> 16) as u8,
+        )
     }
 
     #[inline(always)]

@@ -22,10 +22,14 @@ pub struct Meta {
     pub padding: u32,
     /// Where things lie in [`crate::maps::LEAD`].
     pub layout: Layout,
-    /// What the program was loaded with last.
-    pub settings: Settings,
+    /// Of what the program was loaded with last: the seed of the flow hash.
+    pub flow_seed: u64,
+    /// Which features it has ([`crate::control::feature`]).
+    pub features: u32,
+    /// Not 0: some key of the directory stands for every port.
+    pub any_port: u32,
     /// Zeros.
-    pub reserved: [u64; 18],
+    pub reserved: [u64; 21],
 }
 
 const _: () = assert!(size_of::<Meta>() == 256);
@@ -39,8 +43,10 @@ impl Meta {
             version: crate::VERSION,
             padding: 0,
             layout,
-            settings,
-            reserved: [0; 18],
+            flow_seed: settings.flow_seed,
+            features: settings.features,
+            any_port: settings.any_port,
+            reserved: [0; 21],
         }
     }
 }

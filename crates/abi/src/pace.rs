@@ -6,8 +6,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const EXCEPTIONS: u32 = 0;
 /// Index of the pace at which ICMP errors are sent.
 pub const ICMP_ERRORS: u32 = 1;
+/// Index of the pace at which packets without a backend are refused: its own, so that a service without
+/// backends does not use up what tells the others' clients of their path's MTU.
+pub const REJECTIONS: u32 = 2;
 /// Number of paces.
-pub const COUNT: u32 = 2;
+pub const COUNT: u32 = 3;
 
 /// log2 of the length of a window in jiffies: a quarter of a second to 2.6 s.
 pub const WINDOW_LOG2: u32 = 8;

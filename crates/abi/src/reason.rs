@@ -113,13 +113,15 @@ reasons! {
     IcmpReplied = "icmp_replied", Forward;
     /// Larger than the way to its backend allows: answered with the size that fits.
     TooBig = "too_big", Forward;
+    /// Its service has no backend that takes it: answered with a TCP reset or ICMP "port unreachable".
+    Rejected = "rejected", Forward;
     /// Larger than the way to its backend allows, and too many were answered already.
     TooBigUnanswered = "too_big_unanswered", Drop;
     /// An ICMP error that quotes a flow nobody knows.
     IcmpNoFlow = "icmp_no_flow", Drop;
     /// TCP to a service, of no known flow and not a SYN.
     NoFlow = "no_flow", Drop;
-    /// The service has no backend that takes new flows.
+    /// Its service has no backend that takes it, and it is not refused either: the service drops, too many were refused already, or it may have no answer.
     NoBackend = "no_backend", Drop;
     /// The backend's next hop has no known address (no answer to ARP or neighbour solicitation, or no route).
     NextHopUnknown = "next_hop_unknown", Drop;

@@ -24,6 +24,8 @@ pub const AFFINITY_SOURCE_DESTINATION: u8 = 1 << 1;
 pub const TRACK_ALWAYS: u8 = 1 << 2;
 /// UDP packets are routed by the server id in their QUIC connection id where they have one.
 pub const QUIC: u8 = 1 << 3;
+/// What finds no backend is refused (`no_backend = "reject"`).
+pub const REJECT: u8 = 1 << 4;
 /// Its address is IPv6. For user space, which finds its services again in the map.
 pub const IPV6: u8 = 1 << 7;
 

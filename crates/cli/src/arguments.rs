@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Say whether a config file is valid, and everything that is wrong with it
     Check(Check),
+    /// Print what a config file can say
+    Config(Config),
     /// Say what a config file would change in a running instance; exit code 2: flows would break
     Plan(live::Plan),
     /// Put a config file in force in a running instance; all of it is applied, or nothing
@@ -45,6 +47,8 @@ pub(crate) enum Command {
     Stop(Stop),
     /// Show services, backends, counters and reasons of a running instance
     Status(Status),
+    /// Watch a running instance: rates of services, backends and reasons, in the terminal
+    Top(Top),
     /// Say what would be done with a packet, and why
     Explain(Explain),
     /// Run the packets of a capture through the real program
@@ -53,6 +57,12 @@ pub(crate) enum Command {
     Decap(Decap),
     /// Small networks of namespaces to try things in
     Lab(Lab),
+    /// Print a shell's completions of this command line
+    #[command(hide = true)]
+    Completions(Completions),
+    /// Write man pages, one for each command, into a directory
+    #[command(hide = true)]
+    Man(Man),
 }
 
 /// Where services come from: a file, or one service from flags.
@@ -74,6 +84,9 @@ pub(crate) struct Source {
     /// Weight of a backend, in the order of the backends; default 1
     #[arg(long, value_name = "N", conflicts_with = "config")]
     pub(crate) weight: Vec<String>,
+    /// How backends are checked: tcp, http, https, http2 or grpc (docs/health.md); default: not
+    #[arg(long, value_name = "TYPE", conflicts_with = "config")]
+    pub(crate) health: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +148,26 @@ pub(crate) struct Check {
     /// Config file (docs/config.md)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// A commented file that shows every field
+    Example,
+    /// A JSON schema of the file, for editors
+    Schema,
+    /// Every field, as in docs/config.md
+    #[command(hide = true)]
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +195,16 @@ pub(crate) struct Status {
     /// Print JSON instead of tables
     #[arg(long)]
     pub(crate) json: bool,
+    /// Name of the instance; default: that of the network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Print one frame, of rates over a second, and end; so it does where there is no terminal
+    #[arg(long)]
+    pub(crate) once: bool,
     /// Name of the instance; default: that of the network namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) instance: Option<String>,
@@ -239,6 +282,19 @@ pub(crate) struct Decap {
     /// Print JSON instead of tables
     #[arg(long, requires = "status")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Where; it is made if need be
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 #[derive(Debug, Args)]

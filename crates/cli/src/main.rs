@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(run) => commands::run::run(run),
         Command::Check(check) => commands::check::check(&check),
+        Command::Config(config) => commands::config::config(&config.command),
         Command::Plan(plan) => commands::plan::plan(&plan),
         Command::Apply(apply) => commands::apply::apply(&apply),
         Command::Service(service) => commands::service::service(service),
@@ -29,10 +30,13 @@ fn main() -> ExitCode {
         Command::Reload(reload) => commands::reload::reload(&reload),
         Command::Stop(stop) => commands::stop::stop(stop),
         Command::Status(status) => commands::status::status(&status),
+        Command::Top(top) => commands::top::top(&top),
         Command::Explain(explain) => commands::replay::explain(explain),
         Command::Replay(replay) => commands::replay::replay(replay),
         Command::Decap(decap) => commands::decap::decap(decap),
         Command::Lab(lab) => commands::lab::lab(lab.command),
+        Command::Completions(shell) => commands::generate::completions(&shell),
+        Command::Man(man) => commands::generate::man(&man),
     };
     match result {
         Ok(code) => code,

@@ -37,6 +37,9 @@ fn a_command_whose_output_nobody_reads_ends_as_it_would_have() {
     for arguments in [
         &["lab", "up", "tutorial", "--dry-run"][..],
         &["check", valid.to_str().unwrap()],
+        &["check", "--json", valid.to_str().unwrap()],
+        &["config", "example"],
+        &["config", "schema"],
         &["help"],
         &["--version"],
     ] {
@@ -57,4 +60,26 @@ fn an_error_that_nobody_reads_is_a_failure_all_the_same() {
     let code = output.status.code();
     assert_eq!(code, evenkeel(&arguments).output().unwrap().status.code());
     assert_eq!(code, Some(1), "a panic would be 101");
+}
+
+#[test]
+fn the_example_that_is_printed_is_valid() {
+    let example = evenkeel(&["config", "example"]).output().unwrap();
+    let path = file("example.toml", &String::from_utf8(example.stdout).unwrap());
+    let arguments = ["check", "--json", path.to_str().unwrap()];
+    let output = evenkeel(&arguments).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\"valid\": true"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_is_told_as_json_with_the_exit_code_of_the_text() {
+    let wrong = file("wrong-field.toml", "interface = 1\n");
+    let arguments = ["check", "--json", wrong.to_str().unwrap()];
+    let output = evenkeel(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("did you mean `interfaces`?"), "{text}");
 }

@@ -77,7 +77,7 @@ pub enum What {
     Service {
         /// The service.
         service: String,
-        /// Its condition now: `ok`, `panic`, `sorry` or `no_backend`.
+        /// How it is served now: `normal`, `panic`, `sorry` or `empty`.
         condition: String,
     },
     /// A backend that takes no new flows has no flow left: it can go.
@@ -116,7 +116,7 @@ impl What {
         match self {
             Self::Refused { .. } => true,
             Self::Health { to, .. } => to == "down",
-            Self::Service { condition, .. } => condition != "ok",
+            Self::Service { condition, .. } => condition != "normal",
             Self::NextHop { problem, .. } => problem.is_some(),
             Self::Interface { change, .. } => change.contains("gone"),
             _ => false,
@@ -163,7 +163,7 @@ impl fmt::Display for What {
                 )
             }
             Self::Service { service, condition } => match condition.as_str() {
-                "ok" => write!(f, "{service} has backends again"),
+                "normal" => write!(f, "{service} has backends again"),
                 "panic" => write!(
                     f,
                     "{service} has too few backends that are up: all are used"

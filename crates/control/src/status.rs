@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::health::BackendHealth;
+
 /// An instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Its name.
     pub instance: String,
@@ -26,6 +29,16 @@ pub struct Status {
     pub transitions: TransitionStatus,
     /// Packets by reason, over all CPUs.
     pub reasons: BTreeMap<String, u64>,
+    /// Packets by the CPU that met them, whatever became of them.
+    #[serde(default)]
+    pub packets_by_cpu: Vec<u64>,
+    /// How configurations have been applied.
+    #[serde(default)]
+    pub applies: ApplyStatus,
+    /// How often the kernel told of routes and neighbours faster than that was read, and all was
+    /// read anew.
+    #[serde(default)]
+    pub netlink_overruns: u64,
     /// Which configuration is in force.
     #[serde(default)]
     pub configuration: ConfigurationStatus,
@@ -47,7 +60,7 @@ pub struct InterfaceStatus {
 }
 
 /// A service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceStatus {
     /// As `tcp://10.0.0.10:8000`.
     pub service: String,
@@ -59,14 +72,21 @@ pub struct ServiceStatus {
     pub track: String,
     /// Length of its ring.
     pub slots: u32,
+    /// How it is served: `normal`, `panic` (too few backends are up, so all are used), `sorry` (only
+    /// its sorry backends take new flows) or `empty` (nobody does).
+    #[serde(default)]
+    pub condition: String,
     /// Slots of it that are not steady.
     pub slots_changing: u32,
+    /// Those of them that wait for the flows they have entered to end.
+    #[serde(default)]
+    pub slots_settling: u32,
     /// In the order of the configuration, then those that were removed and still have flows.
     pub backends: Vec<BackendStatus>,
 }
 
 /// A backend of one service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BackendStatus {
     /// As `10.0.0.2:8000`; `*` for the port the client asked for.
     pub address: String,
@@ -95,6 +115,9 @@ pub struct BackendStatus {
     pub reply_bytes: u64,
     /// Flows given to it.
     pub new_flows: u64,
+    /// What its checks say; `None` if it is not checked.
+    #[serde(default)]
+    pub health: Option<BackendHealth>,
     /// Flows that it has now, as far as they are known one by one; `None` if it has no index in the
     /// maps.
     pub flows: Option<u64>,
@@ -154,6 +177,41 @@ pub struct TransitionStatus {
     pub refusals: u64,
     /// Backends that were removed and still have flows or slots, now.
     pub backends_leaving: u64,
+}
+
+/// How configurations have been applied, since the start; that one included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ApplyStatus {
+    /// Those that are or were in force.
+    pub applied: u64,
+    /// Those with an error in them, or that want what only a new start can do.
+    pub refused: u64,
+    /// Those that the data plane did not take.
+    pub failed: u64,
+    /// When the last one came into force, in seconds since 1970 (UTC).
+    pub last_success_unix_seconds: Option<f64>,
+    /// How long that took, from the configuration's check to its last write.
+    pub last_duration_seconds: Option<f64>,
+}
+
+impl ApplyStatus {
+    /// One came into force, now; it `took` this long.
+    pub fn note_applied(&mut self, took: Duration) {
+        self.applied += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.last_success_unix_seconds = now.ok().map(|now| now.as_secs_f64());
+        self.last_duration_seconds = Some(took.as_secs_f64());
+    }
+
+    /// One was refused.
+    pub fn note_refused(&mut self) {
+        self.refused += 1;
+    }
+
+    /// The data plane did not take one.
+    pub fn note_failed(&mut self) {
+        self.failed += 1;
+    }
 }
 
 /// What a reload did: the answer to `POST /v1/reload`.

@@ -6,12 +6,13 @@
 //!
 //! [`decapsulate`] is the way of a packet at a backend: the other end of modes `ipip` and `gue`.
 //!
-//! Almost all functions on the way are inlined; those that are not (`walk`, `icmp`, `too_big`)
-//! each walk one kind of packet from its headers on, with a stack frame of their own in the kernel.
+//! Almost all functions on the way are inlined; those that are not (`walk`, `icmp`, `too_big`,
+//! `reject`) each walk one kind of packet from its headers on, with a stack frame of their own in the kernel.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod answer;
 mod classify;
 mod decap;
 mod fragment;
@@ -20,6 +21,7 @@ mod link;
 mod nat;
 mod packet;
 mod parse;
+mod reject;
 mod select;
 mod stateless;
 mod tables;
@@ -27,6 +29,7 @@ mod too_big;
 mod verdict;
 mod walk;
 
+pub use answer::Answer;
 pub use decap::{DecapTables, decapsulate};
 pub use icmp::Messages;
 pub use link::{Carried, carried};
@@ -34,7 +37,7 @@ pub use nat::rewrite;
 pub use packet::{Packet, RouteQuery, Way};
 pub use parse::{Header, HeaderFacts, Ip, Parsed, Segment, Transport, parse};
 pub use tables::{AllTables, EstablishError, FamilyTables, FlowTable, InsertError, Tables};
-pub use too_big::Answer;
+
 pub use verdict::Verdict;
 
 use abi::control::feature;
@@ -91,16 +94,19 @@ fn walks<F: Messages + Answer, P: Packet, T: Tables + FamilyTables<F>>(
             Err(reason) => return reason,
         }
     };
-    if !matches!(reason, Reason::IcmpForHost | Reason::TooBig) {
-        return reason;
+    let rejects = tables.settings().features & feature::REJECT != 0;
+    match reason {
+        Reason::IcmpForHost | Reason::TooBig => {}
+        Reason::NoBackend if rejects => {}
+        _ => return reason,
     }
     let ip_offset = match parse::blur(ip_offset, tables.zero(), MAX_IP_OFFSET) {
         Ok(ip_offset) => ip_offset,
         Err(reason) => return reason,
     };
-    if reason == Reason::TooBig {
-        too_big::answer::<F, P, T>(packet, tables, ip_offset, found)
-    } else {
-        icmp::walk::<F, P, T>(packet, tables, ip_offset, found)
+    match reason {
+        Reason::TooBig => too_big::answer::<F, P, T>(packet, tables, ip_offset, found),
+        Reason::NoBackend if rejects => reject::answer::<F, P, T>(packet, tables, ip_offset, found),
+        _ => icmp::walk::<F, P, T>(packet, tables, ip_offset, found),
     }
 }

@@ -13,8 +13,8 @@ use crate::parse::{self, Header};
 use crate::verdict::Findings;
 use crate::{FamilyTables, Packet, Tables, Transport, fragment, nat, stateless};
 
-/// TCP and UDP. [`Reason::IcmpForHost`] of what is ICMP, and [`Reason::TooBig`] of what is to be
-/// answered: others' walks decide about those.
+/// TCP and UDP. [`Reason::IcmpForHost`] of what is ICMP, [`Reason::TooBig`] and [`Reason::NoBackend`]
+/// of what is to be answered, or may be: others' walks decide about those.
 #[inline(never)]
 pub(crate) fn walk<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     packet: &mut P,

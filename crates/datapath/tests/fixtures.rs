@@ -37,7 +37,9 @@ fn every_fixture_gives_its_golden_packets_natively() {
             half_open: 64,
             exceptions: fixture.limits.exceptions as usize,
         };
-        let mut native = Native(MemoryTables::new(world::content(), capacities));
+        let mut content = world::content();
+        content.settings.rejections_per_window = fixture.limits.rejections;
+        let mut native = Native(MemoryTables::new(content, capacities));
         failures.extend(fixture::run(&fixture, &mut native).err());
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));

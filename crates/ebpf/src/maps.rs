@@ -78,6 +78,8 @@ pub(crate) static SETTINGS: Settings = Settings {
     outer_ttl: 0,
     exceptions_per_window: 1,
     icmp_errors_per_window: 1,
+    rejections_per_window: 1,
+    reserved: 0,
 };
 
 /// In `.rodata`, too.

@@ -2,6 +2,7 @@
 //!
 //! - `load`: into the kernel, with maps of the right sizes.
 //! - `pinned`: with maps that outlive the process, or that an earlier one left.
+//! - `migrate`: an earlier version's maps.
 //! - `write`: into the maps that lead packets to backends, while they flow.
 //! - `attach`: onto interfaces and off again.
 //! - `run`: on single frames, without an interface.
@@ -11,6 +12,7 @@ mod attach;
 #[cfg(feature = "bench")]
 mod bench;
 mod load;
+mod migrate;
 mod pinned;
 mod read;
 mod run;
@@ -33,6 +35,7 @@ pub use run::{TestOutcome, action};
 
 use crate::EngineError;
 use crate::bpf::{MappedArray, RawMap};
+use crate::capabilities;
 use crate::pins::Pins;
 use attach::Attached;
 
@@ -130,7 +133,13 @@ pub(crate) fn map_error(
 }
 
 pub(crate) fn load_error(error: impl std::error::Error) -> EngineError {
-    EngineError::Load(chain(&error))
+    let mut text = chain(&error);
+    // What the verifier says then is a long way to say the same as the hint.
+    if !capabilities::missing().is_empty() {
+        let end = text.find('\n').unwrap_or(text.len());
+        text.truncate(end);
+    }
+    EngineError::Load(text)
 }
 
 /// An error with its causes, on one line.

@@ -12,7 +12,8 @@ use std::net::IpAddr;
 
 pub use address::{Mac, Prefix, Protocol, ServiceId, ServicePort};
 pub use service::{
-    Affinity, Backend, BackendState, ForwardingMode, GUE_PORT, Quic, QuicServerId, Service, Track,
+    Affinity, Backend, BackendState, ForwardingMode, GUE_PORT, NoBackend, Quic, QuicServerId,
+    Service, Track,
 };
 pub use settings::{Limits, NatSettings, Timeouts, TunnelSettings};
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::capabilities;
+
 /// Says what was expected, what was found, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -15,7 +17,7 @@ pub enum EngineError {
     )]
     NoBpfFileSystem(io::Error),
     /// A pin could not be made, opened or removed.
-    #[error("cannot {operation} {path}: {source}", path = path.display())]
+    #[error("cannot {operation} {path}: {source}{hint}", path = path.display(), hint = pins_hint(source))]
     Pins {
         /// What was tried.
         operation: &'static str,
@@ -144,10 +146,22 @@ impl EngineError {
     }
 }
 
-fn load_hint() -> &'static str {
-    if nix::unistd::geteuid().is_root() {
-        ""
-    } else {
-        "\nexpected: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; run it with sudo"
+fn pins_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; expected: root, or whom /sys/fs/bpf/evenkeel belongs to, with leave to pass /sys/fs/bpf (docs/operations.md)"
+        }
+        _ => "",
     }
+}
+
+fn load_hint() -> String {
+    let missing = capabilities::missing();
+    if missing.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nexpected: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (missing: {}); run it with sudo",
+        missing.join(", ")
+    )
 }

@@ -16,6 +16,7 @@
 //! All unsafe code is in `bpf`, the adapter for what aya does not offer.
 
 mod bpf;
+mod capabilities;
 mod clock;
 pub mod dataplane;
 pub mod decap;

@@ -4,7 +4,7 @@ use abi::control::{Settings, feature};
 use abi::pace;
 
 use crate::clock::tick;
-use crate::desired::{Desired, ForwardingMode, ServicePort};
+use crate::desired::{Desired, ForwardingMode, NoBackend, ServicePort};
 
 /// What goes to `.rodata`.
 #[must_use]
@@ -24,15 +24,18 @@ pub fn settings(desired: &Desired, report: bool) -> Settings {
         outer_ttl: desired.tunnel.ttl.into(),
         exceptions_per_window: per_window(desired.limits.exceptions_per_second),
         icmp_errors_per_window: per_window(desired.limits.icmp_errors_per_second),
+        rejections_per_window: per_window(desired.limits.rejections_per_second),
+        reserved: 0,
     }
 }
 
-/// Settings under which what ran before runs on: the new ones, with what the old ones had besides.
+/// Settings under which what ran before runs on: the new ones, with features and keys of every port
+/// that there were before.
 #[must_use]
-pub(crate) fn both(old: &Settings, new: &Settings) -> Settings {
+pub(crate) fn both(features: u32, any_port: u32, new: &Settings) -> Settings {
     Settings {
-        features: old.features | new.features,
-        any_port: old.any_port | new.any_port,
+        features: features | new.features,
+        any_port: any_port | new.any_port,
         ..*new
     }
 }
@@ -66,6 +69,7 @@ fn features(desired: &Desired) -> u32 {
         add(service.id.address.single().is_none(), feature::PREFIX);
         add(service.quic.is_some(), feature::QUIC);
         add(service.echo, feature::ECHO);
+        add(service.no_backend == NoBackend::Reject, feature::REJECT);
         if service.mode.encapsulates() {
             for backend in &service.backends {
                 add(backend.address.is_ipv4(), feature::OUTER_V4);
@@ -93,6 +97,7 @@ pub(crate) fn names(features: u32) -> String {
         (feature::OUTER_V4, "outer IPv4 headers"),
         (feature::OUTER_V6, "outer IPv6 headers"),
         (feature::ECHO, "answers to echo requests"),
+        (feature::REJECT, "no_backend = \"reject\""),
     ];
     let used = names.iter().filter(|(bit, _)| features & bit != 0);
     used.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")

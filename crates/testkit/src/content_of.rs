@@ -94,6 +94,7 @@ fn settings(instance: &Instance, seed: u64) -> Settings {
     set(feature::PREFIX, any(|s| !s.is_one_address()));
     set(feature::QUIC, any(|s| s.quic.is_some()));
     set(feature::ECHO, any(|s| s.answers_echo));
+    set(feature::REJECT, any(|s| s.rejects));
     set(feature::OUTER_ENTROPY, instance.outer_entropy);
     for service in instance.services.iter().filter(|s| is_tunnel(s.mode)) {
         for backend in &service.backends {
@@ -113,6 +114,8 @@ fn settings(instance: &Instance, seed: u64) -> Settings {
         outer_ttl: u32::from(instance.outer_ttl),
         exceptions_per_window: UNLIMITED,
         icmp_errors_per_window: UNLIMITED,
+        rejections_per_window: UNLIMITED,
+        reserved: 0,
     }
 }
 
@@ -239,6 +242,9 @@ fn add_service(content: &mut Content, described: &Service, index: u64) {
     };
     if described.is_tracked {
         flags |= service::TRACK_ALWAYS;
+    }
+    if described.rejects {
+        flags |= service::REJECT;
     }
     let mut entry = service::Service {
         ring,

@@ -48,6 +48,7 @@ pub fn instance(seed: u64, hash: FlowHash) -> Instance {
         add_any_port(&mut all, &mut random, is_v6);
         add_prefix(&mut all, &mut random, is_v6);
         add_without_backends(&mut all, is_v6);
+        add_that_rejects(&mut all, &mut random, is_v6);
         add_quic(&mut all, &mut random, is_v6);
     }
     all
@@ -58,6 +59,7 @@ fn add(all: &mut Instance, random: &mut Random, (mode, is_v6, protocol): (Mode, 
     let port = 1000 + all.services.len() as u16;
     let mut service = service(mode, host(10, is_v6), Some(port), protocol);
     service.answers_echo = random.one_in(2);
+    service.rejects = random.one_in(2);
     service.is_tracked = mode != Mode::Nat && random.one_in(4);
     service.affinity = *random.pick(&[
         Affinity::None,
@@ -94,6 +96,27 @@ fn add_without_backends(all: &mut Instance, is_v6: bool) {
     }
 }
 
+/// In every mode, with nobody or with a backend that is dead.
+fn add_that_rejects(all: &mut Instance, random: &mut Random, is_v6: bool) {
+    for mode in MODES {
+        let index = all.services.len();
+        let protocol = *random.pick(&[TCP, UDP]);
+        let mut service = service(mode, host(10, is_v6), Some(1000 + index as u16), protocol);
+        service.rejects = true;
+        if random.one_in(2) {
+            let dead = Backend {
+                is_alive: false,
+                takes_new: false,
+                ..backend(random, &service, 0, index)
+            };
+            service.backends.push(all.backends.len());
+            service.ring.push(Slot::Steady(all.backends.len()));
+            all.backends.push(dead);
+        }
+        all.services.push(service);
+    }
+}
+
 fn add_quic(all: &mut Instance, random: &mut Random, is_v6: bool) {
     for mode in MODES {
         let port = 1000 + all.services.len() as u16;
@@ -121,6 +144,7 @@ fn service(mode: Mode, address: IpAddr, port: Option<u16>, protocol: u8) -> Serv
         protocol,
         is_tracked: false,
         answers_echo: false,
+        rejects: false,
         quic: None,
         backends: Vec::new(),
         affinity: Affinity::None,

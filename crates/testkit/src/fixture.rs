@@ -7,6 +7,7 @@
 //! fixture a SYN starts a flow             its name: the sentence it proves
 //! limits flows 1 exceptions 1             optional: sizes of the tables of established flows and
 //!                                         of exceptions
+//! limits rejections 0                     and how many packets may be refused
 //! in                                      a frame in hex, in as many lines as are good to read
 //!   deadbeef0010 deadbeef0001 0800
 //!   45000028 00014000 400626c5 0a000001 0a00000a
@@ -32,6 +33,7 @@ pub const SHORTEST_TEST_RUN: usize = 14;
 const DEFAULT_LIMITS: Limits = Limits {
     flows: 1024,
     exceptions: 1024,
+    rejections: u32::MAX,
 };
 
 /// Name and text of each of these.
@@ -59,6 +61,7 @@ const FILES: &[(&str, &str)] = files![
     "icmp.txt",
     "transition.txt",
     "quic.txt",
+    "reject.txt",
 ];
 
 /// A sequence of packets and what is expected of them.
@@ -72,13 +75,15 @@ pub struct Fixture {
     pub steps: Vec<Step>,
 }
 
-/// What there is room for, in the tables of each family.
+/// What there is room for, in the tables of each family, and what may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Limits {
     /// Established flows.
     pub flows: u32,
     /// Exceptions.
     pub exceptions: u32,
+    /// Packets refused while the clock stands still.
+    pub rejections: u32,
 }
 
 /// One step of a fixture.
@@ -238,10 +243,11 @@ fn parse_line(
 ) -> Option<()> {
     match word {
         "limits" => {
-            let Limits { flows, exceptions } = DEFAULT_LIMITS;
+            let default = DEFAULT_LIMITS;
             fixture.limits = Limits {
-                flows: number(rest, "flows").unwrap_or(flows),
-                exceptions: number(rest, "exceptions").unwrap_or(exceptions),
+                flows: number(rest, "flows").unwrap_or(default.flows),
+                exceptions: number(rest, "exceptions").unwrap_or(default.exceptions),
+                rejections: number(rest, "rejections").unwrap_or(default.rejections),
             };
         }
         "in" => fixture.steps.push(Step::Packet {
@@ -311,7 +317,8 @@ mod tests {
                     let is_in_tunnel = is_fine(after.ipv4)
                         && is_fine(after.transport)
                         && after.inner.as_deref() == Some(&before);
-                    let is_answer = expected.reason == Reason::TooBig && after.are_fine();
+                    let is_answer = matches!(expected.reason, Reason::TooBig | Reason::Rejected)
+                        && after.are_fine();
                     let name = &fixture.name;
                     assert!(
                         before == after || is_in_tunnel || is_answer,

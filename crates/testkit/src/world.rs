@@ -51,6 +51,8 @@ const PLAIN_MTU: usize = 1500;
 /// | 40 | `ipip` `udp://10.0.0.10:6000` | 42: host 4, MTU 700 |
 /// | 41 | `gue` `udp://[fd00::10]:6000` | 43: host 5, MTU 1400 |
 /// | 42 | `dnat` `tcp://10.0.0.10:7000` | none |
+/// | 43 to 46 | `nat`, port 90, rejects: TCP, UDP, both of 10.0.0.10 and of fd00::10 | none |
+/// | 47 to 50 | `ipip`, port 7001, rejects, in the same order | 44 to 47: host 4, dead |
 #[must_use]
 pub fn instance() -> Instance {
     let mut world = World(Instance {
@@ -95,6 +97,7 @@ pub fn instance() -> Instance {
         }
     }
     world.add_special();
+    world.add_that_rejects();
     world.0
 }
 
@@ -179,6 +182,24 @@ impl World {
         self.add((Mode::Dnat, 7000, TCP), false, &[]);
     }
 
+    fn add_that_rejects(&mut self) {
+        for (mode, port, has_backend) in [(Mode::Nat, 90, false), (Mode::Ipip, 7001, true)] {
+            for is_v6 in [false, true] {
+                for protocol in [TCP, UDP] {
+                    let dead = Backend {
+                        is_alive: false,
+                        takes_new: false,
+                        ..neighbour(4, is_v6)
+                    };
+                    let backends = &[dead][..usize::from(has_backend)];
+                    let service = self.add((mode, port, protocol), is_v6, backends);
+                    service.rejects = true;
+                    service.answers_echo = false;
+                }
+            }
+        }
+    }
+
     /// A service of the balancer's address, `port` 0 for every port, with one slot a backend.
     fn add(
         &mut self,
@@ -201,6 +222,7 @@ impl World {
             protocol,
             is_tracked: false,
             answers_echo: !backends.is_empty(),
+            rejects: false,
             quic: None,
             ring: indices.iter().copied().map(Slot::Steady).collect(),
             backends: indices,

@@ -119,6 +119,13 @@ impl Sum {
         Self(self.0 + halves(first) as u64 + halves(second) as u64)
     }
 
+    /// Adds what both are. Of bytes: the first ones are an even number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// The checksum: the sum's complement.
     #[inline(always)]
     #[must_use]

@@ -54,6 +54,8 @@ pub mod v4 {
     pub const TIME_EXCEEDED: u8 = 11;
     /// Parameter problem.
     pub const PARAMETER_PROBLEM: u8 = 12;
+    /// Code of [`UNREACHABLE`]: nobody listens on that port.
+    pub const PORT_UNREACHABLE: u8 = 3;
     /// Code of [`UNREACHABLE`]: needs fragmentation, and may not be (RFC 1191).
     pub const FRAGMENTATION_NEEDED: u8 = 4;
 }
@@ -62,6 +64,8 @@ pub mod v4 {
 pub mod v6 {
     /// Destination unreachable.
     pub const UNREACHABLE: u8 = 1;
+    /// Code of [`UNREACHABLE`]: nobody listens on that port.
+    pub const PORT_UNREACHABLE: u8 = 4;
     /// Packet too big.
     pub const PACKET_TOO_BIG: u8 = 2;
     /// Time exceeded.

@@ -149,6 +149,9 @@ impl Extension {
     }
 }
 
+/// Length of the longest options or routing header in bytes.
+pub const MAX_EXTENSION_LENGTH: usize = 256 * 8;
+
 /// The fragment header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

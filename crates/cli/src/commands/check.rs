@@ -4,13 +4,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use control::config::{self, Host};
+use control::config::{self, Host, Verdict};
 
 use super::source::warn;
 use crate::arguments::Check;
 use crate::output::stdout;
 
 pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
+    if arguments.json {
+        return check_json(arguments);
+    }
     let checked = config::load(&arguments.file)?;
     for warning in checked
         .warnings
@@ -33,4 +36,19 @@ pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
         }
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn check_json(arguments: &Check) -> Result<ExitCode> {
+    let result = config::load(&arguments.file);
+    let mut verdict = Verdict::of(&arguments.file, &result);
+    if let Ok(checked) = &result {
+        verdict
+            .warnings
+            .extend(Host::read().warnings(&checked.desired));
+    }
+    writeln!(stdout(), "{}", serde_json::to_string_pretty(&verdict)?)?;
+    Ok(match verdict.valid {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }

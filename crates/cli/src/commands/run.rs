@@ -27,6 +27,7 @@ pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
     let options = RunOptions {
         origin: origin(&arguments.source, &arguments.interfaces),
         desired: checked.desired,
+        metrics: checked.metrics,
         text,
         watch: arguments.watch,
         mode: arguments.xdp.into(),

@@ -36,6 +36,7 @@ pub(crate) fn read(source: &Source, interfaces: &[String]) -> Result<(Checked, S
                 mode: source.mode.as_deref(),
                 backends: &source.backend,
                 weights: &source.weight,
+                health: source.health.as_deref(),
             };
             (config::from_flags(input)?, config::flags_text(input))
         }

@@ -151,9 +151,10 @@ impl From<ReloadError> for Refusal {
             ReloadError::Engine(_) | ReloadError::HalfChanged(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            ReloadError::NoFile | ReloadError::Config(_) | ReloadError::Restart(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            ReloadError::NoFile
+            | ReloadError::Config(_)
+            | ReloadError::Restart(_)
+            | ReloadError::Interface(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ReloadError::Disruption(_) => StatusCode::CONFLICT,
             ReloadError::Override(error) => match error {
                 OverrideError::Name(_) => StatusCode::BAD_REQUEST,

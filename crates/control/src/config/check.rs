@@ -4,10 +4,12 @@ mod address;
 mod api;
 mod backends;
 mod destinations;
+mod health;
+mod metrics;
 mod quic;
 mod service;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use engine::desired::{
@@ -20,6 +22,7 @@ use super::limits::{DEFAULT_SEED, MAX_INTERFACES};
 use super::problem::{ConfigError, Problem, Problems};
 use super::raw::{At, RawConfig, RawService};
 use super::source::{Source, Span};
+use crate::health::ServiceHealth;
 
 /// The longest name the kernel gives an interface (IFNAMSIZ less its zero).
 const MAX_INTERFACE_NAME: usize = 15;
@@ -41,12 +44,17 @@ pub(super) fn check(
         quic_servers: 0,
     };
     let interfaces = checker.interfaces(&raw.interfaces);
-    let mut services: Vec<Service> = raw
-        .services
-        .iter()
-        .enumerate()
-        .filter_map(|(index, service)| checker.service(index, service))
-        .collect();
+    let mut services: Vec<Service> = Vec::with_capacity(raw.services.len());
+    let mut health = BTreeMap::new();
+    for (index, raw) in raw.services.iter().enumerate() {
+        let Some((service, said)) = checker.service(index, raw) else {
+            continue;
+        };
+        if said != ServiceHealth::default() {
+            health.insert(service.id, said);
+        }
+        services.push(service);
+    }
     for service in &mut services {
         let said = checker.echo.get(&service.id.address);
         service.echo = said.is_none_or(|(echo, _)| *echo);
@@ -68,11 +76,16 @@ pub(super) fn check(
         limits: limits(&raw),
         seed: raw.seed.unwrap_or(DEFAULT_SEED),
     };
+    let metrics = metrics::settings(&raw);
+    let mut warnings = warnings(&raw, &desired);
+    warnings.extend(metrics::warning(&metrics));
     Ok(Checked {
-        warnings: warnings(&raw, &desired),
         desired,
+        metrics,
+        health,
         api,
         daemon: api::daemon(&raw),
+        warnings,
     })
 }
 
@@ -98,6 +111,9 @@ fn limits(raw: &RawConfig) -> Limits {
         icmp_errors_per_second: raw
             .icmp_errors_per_second
             .unwrap_or(default.icmp_errors_per_second),
+        rejections_per_second: raw
+            .rejections_per_second
+            .unwrap_or(default.rejections_per_second),
     }
 }
 
@@ -115,6 +131,7 @@ fn warnings(raw: &RawConfig, desired: &Desired) -> Vec<String> {
             ));
         }
         warnings.extend(without_effect(raw, service));
+        warnings.extend(health::without_effect(&raw.health, service));
     }
     warnings
 }

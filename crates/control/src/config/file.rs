@@ -1,6 +1,8 @@
 //! The TOML file: its fields, by table.
 
 mod api;
+mod health;
+mod metrics;
 mod service;
 
 use std::path::Path;
@@ -10,12 +12,14 @@ use toml::de::DeTable;
 
 use super::Checked;
 use super::check::check;
+use super::fields;
 use super::limits::{MAX_FLOWS, MAX_RATE};
 use super::problem::{ConfigError, Problem, Problems};
 use super::raw::{At, RawConfig};
 use super::reader::{Reader, Table};
 use super::source::{self, Source};
 use super::words::{self, Mistake};
+pub(super) use health::short;
 
 /// Reads and checks a configuration file.
 ///
@@ -45,7 +49,12 @@ pub fn parse(name: &str, text: &str) -> Result<Checked, ConfigError> {
         problems: Vec::new(),
     };
     let raw = config(&mut reader, root.get_ref());
-    check(source, raw, reader.problems)
+    let checked = check(source, raw, reader.problems);
+    #[cfg(test)]
+    if checked.is_ok() && text.len() < 100_000 {
+        fields::validate(text);
+    }
+    checked
 }
 
 fn syntax_problem(error: &toml::de::Error) -> Problem {
@@ -65,21 +74,10 @@ fn syntax_problem(error: &toml::de::Error) -> Problem {
 
 fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
     let table = Table {
-        name: "the configuration",
+        described: &fields::ROOT,
         fields: root,
     };
-    let known = [
-        "interfaces",
-        "seed",
-        "service",
-        "nat",
-        "tunnel",
-        "timeouts",
-        "limits",
-        "api",
-        "daemon",
-    ];
-    reader.deny_unknown(table, &known);
+    reader.deny_unknown(table);
     let mut raw = RawConfig {
         interfaces: interfaces(reader, table),
         services: service::services(reader, table),
@@ -89,21 +87,21 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
         ..RawConfig::default()
     };
     if let Some(nat) = reader.table(table, "nat") {
-        reader.deny_unknown(nat, &["address", "address6", "ports"]);
+        reader.deny_unknown(nat);
         raw.nat_address = word(reader, nat, "address", "10.0.0.10", words::ip_address);
         raw.nat_address6 = word(reader, nat, "address6", "2001:db8::10", words::ip_address);
         raw.nat_ports =
             word(reader, nat, "ports", "10240-32767", words::port_range).map(|range| range.value);
     }
     if let Some(tunnel) = reader.table(table, "tunnel") {
-        reader.deny_unknown(tunnel, &["source", "source6", "ttl", "entropy"]);
+        reader.deny_unknown(tunnel);
         raw.tunnel_source = word(reader, tunnel, "source", "10.0.0.10", words::ip_address);
         raw.tunnel_source6 = word(reader, tunnel, "source6", "2001:db8::10", words::ip_address);
         raw.ttl = number(reader, tunnel, "ttl", 1, u8::MAX).map(|at| at.value);
         raw.entropy = reader.boolean(tunnel, "entropy").map(|at| at.value);
     }
     if let Some(timeouts) = reader.table(table, "timeouts") {
-        reader.deny_unknown(timeouts, &["half_open", "established", "udp", "rest"]);
+        reader.deny_unknown(timeouts);
         raw.half_open = timeout(reader, timeouts, "half_open");
         raw.established = timeout(reader, timeouts, "established");
         raw.udp = timeout(reader, timeouts, "udp");
@@ -112,25 +110,20 @@ fn config<'a>(reader: &mut Reader<'a>, root: &'a DeTable<'a>) -> RawConfig {
     if let Some(table) = reader.table(table, "limits") {
         limits(reader, table, &mut raw);
     }
+    metrics::metrics(reader, table, &mut raw);
     api::api(reader, table, &mut raw);
     raw
 }
 
 fn limits<'a>(reader: &mut Reader<'a>, table: Table<'a>, raw: &mut RawConfig) {
-    let known = [
-        "flows",
-        "half_open_flows",
-        "exceptions",
-        "exceptions_per_second",
-        "icmp_errors_per_second",
-    ];
-    reader.deny_unknown(table, &known);
+    reader.deny_unknown(table);
     let mut limit = |key, from, to| number(reader, table, key, from, to).map(|at| at.value);
     raw.flows = limit("flows", 1, MAX_FLOWS);
     raw.half_open_flows = limit("half_open_flows", 1, MAX_FLOWS);
     raw.exceptions = limit("exceptions", 1, MAX_FLOWS);
     raw.exceptions_per_second = limit("exceptions_per_second", 1, MAX_RATE);
     raw.icmp_errors_per_second = limit("icmp_errors_per_second", 0, MAX_RATE);
+    raw.rejections_per_second = limit("rejections_per_second", 0, MAX_RATE);
 }
 
 /// A text field in one of the short forms.

@@ -4,9 +4,10 @@ use engine::desired::ForwardingMode;
 
 use super::Checked;
 use super::check::check;
+use super::file::short;
 use super::limits::MAX_WEIGHT;
 use super::problem::{ConfigError, Problem};
-use super::raw::{At, RawConfig, RawService, Word};
+use super::raw::{At, RawConfig, RawHealth, RawService, Word};
 use super::source::{Source, Span};
 use super::words;
 
@@ -23,6 +24,8 @@ pub struct FlagInput<'a> {
     pub backends: &'a [String],
     /// `--weight N`, repeated: either none, or one for each backend in the order of the backends.
     pub weights: &'a [String],
+    /// `--health TYPE`.
+    pub health: Option<&'a str>,
 }
 
 /// Checks one service given by flags; everything that has no flag has its default.
@@ -36,6 +39,7 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
     let mode = input.mode.map(|mode| line.add("--mode ", mode));
     let backends = line.add_all("--backend ", input.backends);
     let weights = line.add_all("--weight ", input.weights);
+    let health = input.health.map(|health| line.add("--health ", health));
 
     let text = line.text;
     let word = |span: &Span| Word {
@@ -58,10 +62,9 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
             Some(backend)
         })
         .collect();
+    let mut choose = |span| word(&span).choose("mode", &ForwardingMode::ALL, &mut problems);
     let mode = match mode {
-        Some(span) => word(&span)
-            .choose("mode", &ForwardingMode::ALL, &mut problems)
-            .map(|at| at.value),
+        Some(span) => choose(span).map(|at| at.value),
         None => Some(ForwardingMode::default()),
     };
     let raw_service = RawService {
@@ -69,6 +72,7 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
         mode,
         backends: raw_backends,
         has_backends: !backends.is_empty(),
+        health: RawHealth::of(health.map(|span| short(&word(&span), &mut problems))),
         span: service,
         ..RawService::default()
     };

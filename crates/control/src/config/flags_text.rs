@@ -20,6 +20,9 @@ pub fn flags_text(input: FlagInput<'_>) -> String {
     if let Some(mode) = input.mode {
         service.set("mode", text(mode));
     }
+    if let Some(health) = input.health {
+        service.set("health", text(health));
+    }
     service.set("backends", Node::List(backends.collect()));
     let mut all = Fields::default();
     let interfaces = input.interfaces.iter().map(|name| text(name));
@@ -38,10 +41,11 @@ mod tests {
         let words = |words: &[&str]| words.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
         let input = FlagInput {
             interfaces: &words(&["eth0", "eth1"]),
-            service: "tcp://10.0.0.10:*",
+            service: "tcp://10.0.0.10:80",
             mode: Some("l2-dsr"),
             backends: &words(&["10.0.0.2", "10.0.0.3@de:ad:be:ef:00:03"]),
             weights: &words(&["3", "1"]),
+            health: Some("http"),
         };
         let text = flags_text(input);
         assert_eq!(

@@ -24,12 +24,14 @@ pub const MIN_NAT_PORT: u16 = 1_024;
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
 /// Longest time that a changed slot enters flows, a day.
 pub const MAX_TRANSITION_WINDOW: Duration = Duration::from_secs(86_400);
-/// Rate of entries and of ICMP errors on one CPU; no CPU does as many.
+/// Rate of entries, ICMP errors and refusals on one CPU; no CPU does as many.
 pub const MAX_RATE: u32 = 10_000_000;
 /// Services of a prefix, for each address family.
 pub const MAX_PREFIXES: usize = limits::MAX_PREFIXES as usize;
 /// Backends with a QUIC server id, over all services.
 pub const MAX_QUIC_SERVERS: usize = limits::MAX_QUIC_SERVERS as usize;
+/// The largest config rotation; seven marks connection IDs that are not routable.
+pub(super) const MAX_QUIC_CONFIG: u8 = 6;
 /// Size of a configuration file; 10,000 services of 6 backends take about 3 MB.
 pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// Seed of flow hash and rings unless configured: instances with equal configurations then agree

@@ -3,9 +3,10 @@
 //!
 //! The way of a file: `source` reads it, `reader` walks the TOML tree, `file` makes `raw` values
 //! of it (through the short forms of `words`), `check` turns those into the validated types.
-//! Flags enter at `raw`. Every step reports all it finds wrong, with positions, to `problem`.
+//! Flags enter at `raw`; `fields` describes what a file can say. Every step reports all it finds wrong, with positions, to `problem`.
 
 mod check;
+mod fields;
 mod file;
 mod flags;
 mod flags_text;
@@ -19,11 +20,13 @@ mod reader;
 mod settings;
 mod source;
 pub(crate) mod tree;
+mod verdict;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use fields::{json_schema, reference};
 pub use file::{load, parse};
 pub use flags::{FlagInput, from_flags};
 pub use flags_text::flags_text;
@@ -36,6 +39,7 @@ pub use limits::{
 pub use names::{BackendName, NameError, backend_name, service_name};
 pub use origin::Origin;
 pub use problem::{ConfigError, Problem, Problems};
+pub use verdict::{FoundProblem, Verdict};
 /// Whether a text that did not come from a file is short enough to be looked at; `name` is what
 /// errors call it.
 pub(crate) fn fits(name: &str, text: &str) -> Result<(), ConfigError> {
@@ -52,16 +56,26 @@ pub fn read(path: &std::path::Path) -> Result<String, ConfigError> {
 
 pub use settings::{ApiSettings, DaemonSettings};
 
-use engine::desired::Desired;
+use std::collections::BTreeMap;
+
+use engine::desired::{Desired, ServiceId};
+
+use crate::health::ServiceHealth;
+
+use crate::metrics::MetricsSettings;
 
 /// A commented configuration that shows every field; it is itself valid.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
 /// A configuration without errors, and what is worth a second look.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// What the operator asked for.
     pub desired: Desired,
+    /// Whether metrics are served, and where.
+    pub metrics: MetricsSettings,
+    /// What is said about the health of backends; services without any of it are not in it.
+    pub health: BTreeMap<ServiceId, ServiceHealth>,
     /// Who may use the API.
     pub api: ApiSettings,
     /// What the process does by itself.

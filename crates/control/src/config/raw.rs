@@ -2,17 +2,20 @@
 //!
 //! What could not be understood is absent here and already reported.
 
-use std::net::IpAddr;
+mod health;
+
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use engine::desired::{
-    Affinity, BackendState, ForwardingMode, Mac, Quic, QuicServerId, ServiceId, Track,
+    Affinity, BackendState, ForwardingMode, Mac, NoBackend, Quic, QuicServerId, ServiceId, Track,
 };
 
 use super::problem::Problem;
 use super::source::Span;
 use super::words::{self, Mistake};
+pub(super) use health::{CheckField, CheckWord, RawCheck, RawHealth};
 
 /// A value and where it was written.
 #[derive(Clone, Debug)]
@@ -41,7 +44,10 @@ pub(super) struct RawConfig {
     pub(super) exceptions: Option<u32>,
     pub(super) exceptions_per_second: Option<u32>,
     pub(super) icmp_errors_per_second: Option<u32>,
+    pub(super) rejections_per_second: Option<u32>,
     pub(super) seed: Option<u64>,
+    pub(super) metrics_listen: Option<SocketAddr>,
+    pub(super) metrics_per_backend: Option<bool>,
     pub(super) api_group: Option<At<String>>,
     pub(super) watch: Option<bool>,
 }
@@ -57,12 +63,14 @@ pub(super) struct RawService {
     pub(super) track: Option<At<Track>>,
     pub(super) transition_window: Option<At<Duration>>,
     pub(super) echo: Option<At<bool>>,
+    pub(super) no_backend: NoBackend,
     pub(super) quic: Option<At<Quic>>,
     pub(super) gue_port: Option<At<u16>>,
     pub(super) ring_slots: Option<At<u32>>,
     pub(super) backends: Vec<RawBackend>,
     /// Backends were listed, whether or not they could be understood.
     pub(super) has_backends: bool,
+    pub(super) health: RawHealth,
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use super::fields::{self, Kind};
 use super::problem::Problem;
 use super::raw::{At, Word};
 use super::source::Span;
@@ -17,16 +18,42 @@ pub(super) struct Reader<'a> {
     pub(super) problems: Vec<Problem>,
 }
 
-/// A table of the tree and what it is called in messages.
+/// A table of the tree, and what is known of such tables.
 #[derive(Clone, Copy)]
 pub(super) struct Table<'a> {
-    pub(super) name: &'a str,
+    pub(super) described: &'static fields::Table,
     pub(super) fields: &'a DeTable<'a>,
 }
 
+impl<'a> Table<'a> {
+    /// A field, if it is there.
+    pub(super) fn get(self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        #[cfg(test)]
+        fields::note(self.described, key);
+        self.fields.get(key)
+    }
+
+    /// A field that is a table, or an element of one that is a list of tables.
+    pub(super) fn inner(self, key: &str, fields: &'a DeTable<'a>) -> Option<Self> {
+        let described = self.described.table(key);
+        debug_assert!(described.is_some(), "`{key}` is not described as a table");
+        described.map(|described| Self { described, fields })
+    }
+
+    /// Only in tests and debug builds: a description that says otherwise is a mistake in it.
+    fn assert_can_be(self, key: &str, fits: impl Fn(&Kind) -> bool) {
+        debug_assert!(
+            self.described.can_be(key, fits),
+            "`{key}` of {} is read as something else than is described",
+            self.described.name
+        );
+    }
+}
+
 impl<'a> Reader<'a> {
-    /// Reports every field of `table` that is not in `known`.
-    pub(super) fn deny_unknown(&mut self, table: Table<'_>, known: &[&str]) {
+    /// Reports every field of `table` that is not described.
+    pub(super) fn deny_unknown(&mut self, table: Table<'_>) {
+        let known = table.described.names();
         for key in table.fields.keys() {
             let name: &str = key.get_ref();
             if known.contains(&name) {
@@ -39,7 +66,7 @@ impl<'a> Reader<'a> {
                 .filter(|&(distance, field)| distance <= 2 && distance < field.len());
             let problem = Problem::new(
                 key.span(),
-                format!("unknown field `{name}` in {}", table.name),
+                format!("unknown field `{name}` in {}", table.described.name),
                 format!("expected one of {}", known.join(", ")),
             );
             self.problems.push(match meant {
@@ -86,7 +113,10 @@ impl<'a> Reader<'a> {
 
     /// A field that must be text.
     pub(super) fn text(&mut self, table: Table<'a>, key: &str, example: &str) -> Option<Word<'a>> {
-        self.text_value(table.fields.get(key)?, key, example)
+        table.assert_can_be(key, |kind| {
+            matches!(kind, Kind::Text(_) | Kind::Duration(_) | Kind::Choice(_))
+        });
+        self.text_value(table.get(key)?, key, example)
     }
 
     /// A field that must be an integer within bounds.
@@ -96,7 +126,11 @@ impl<'a> Reader<'a> {
         key: &str,
         bounds: RangeInclusive<u64>,
     ) -> Option<At<u64>> {
-        let value = table.fields.get(key)?;
+        table.assert_can_be(key, |kind| match kind {
+            Kind::Integer(range) | Kind::PowerOfTwo(range) => *range == bounds,
+            _ => false,
+        });
+        let value = table.get(key)?;
         let expected = match *bounds.end() {
             u64::MAX => format!("an integer from {} upwards", bounds.start()),
             end => format!("an integer from {} to {end}", bounds.start()),
@@ -130,7 +164,8 @@ impl<'a> Reader<'a> {
         key: &str,
         example: &str,
     ) -> Option<&'a DeArray<'a>> {
-        let value = table.fields.get(key)?;
+        table.assert_can_be(key, |kind| matches!(kind, Kind::List(..)));
+        let value = table.get(key)?;
         let array = value.get_ref().as_array();
         if array.is_none() {
             self.wrong_type(value, key, &format!("an array such as {example}"));
@@ -139,10 +174,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A field that must be a table, `[key]`.
-    pub(super) fn table(&mut self, parent: Table<'a>, key: &'a str) -> Option<Table<'a>> {
-        let value = parent.fields.get(key)?;
+    pub(super) fn table(&mut self, parent: Table<'a>, key: &str) -> Option<Table<'a>> {
+        let value = parent.get(key)?;
         match value.get_ref().as_table() {
-            Some(fields) => Some(Table { name: key, fields }),
+            Some(fields) => parent.inner(key, fields),
             None => {
                 self.wrong_type(value, key, &format!("a table, [{key}]"));
                 None
@@ -152,7 +187,8 @@ impl<'a> Reader<'a> {
 
     /// A field that must be true or false.
     pub(super) fn boolean(&mut self, table: Table<'_>, key: &str) -> Option<At<bool>> {
-        let value = table.fields.get(key)?;
+        table.assert_can_be(key, |kind| matches!(kind, Kind::Boolean));
+        let value = table.get(key)?;
         let boolean = value.get_ref().as_bool();
         if boolean.is_none() {
             self.wrong_type(value, key, "true or false");
@@ -170,6 +206,10 @@ impl<'a> Reader<'a> {
         key: &str,
         choices: &[(&str, T)],
     ) -> Option<At<T>> {
+        table.assert_can_be(key, |kind| {
+            let words = choices.iter().map(|(word, _)| word);
+            matches!(kind, Kind::Choice(known) if known.iter().eq(words))
+        });
         let example = choices.last().map_or("", |(name, _)| name);
         self.text(table, key, example)?
             .choose(key, choices, &mut self.problems)

@@ -3,6 +3,7 @@
 //! Pure: text in, value or [`Mistake`] out; who calls knows where the text stands.
 
 mod address;
+mod health;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -12,8 +13,11 @@ use engine::desired::{Mac, QuicServerId};
 
 use super::limits::{MAX_TIMEOUT, MAX_TRANSITION_WINDOW, MIN_NAT_PORT};
 use super::source::Span;
-pub(super) use address::{ip_address, service_id};
+pub(super) use address::{ip_address, service_id, socket_address};
 use address::{port_number, split_port};
+pub(super) use health::{
+    check_timeout, host, interval, path, payload, server_name, slow_start, status,
+};
 
 /// What is wrong with a text and where in it.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,16 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use engine::EngineError;
-use engine::desired::{Desired, Prefix, ServiceId};
+use engine::desired::{Prefix, ServiceId};
 use engine::flows::{self, FlowFilter, FlowKind, FlowName, FlowPhase, KnownFlow};
 
 use super::{Instance, Running, lock};
 use crate::api::model::{Flow, FlowState, FlowTable, Flushed};
+use crate::config::Checked;
 use crate::config::{BackendName, backend_name};
 use crate::event::What;
 use crate::plan::{self, PlanReport};
 use crate::status::ServiceStatus;
-use engine::live::flows_of;
 
 /// Which flows are meant: those that all of it is true of.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,7 +125,8 @@ impl Instance {
     }
 
     /// What another configuration would change.
-    pub(crate) fn plan(&self, desired: &Desired) -> Result<PlanReport, EngineError> {
+    pub(crate) fn plan(&self, checked: &Checked) -> Result<PlanReport, EngineError> {
+        let desired = &self.target(checked).desired;
         let reach = &self.reach;
         plan::report(&self.live, &self.plane, desired, &|service, backend| {
             reach.next_hop(service, backend)
@@ -138,14 +139,14 @@ impl Instance {
         after: Option<ServiceId>,
         limit: usize,
     ) -> Result<Vec<ServiceStatus>, EngineError> {
-        let counts = flows_of(&self.plane)?;
+        let look = self.look()?;
         let mut services = self.live.services();
         if let Some(after) = after {
             services.find(|view| view.desired().id == after);
         }
         let services = services.take(limit);
         services
-            .map(|view| self.service_status(view, &counts))
+            .map(|view| self.service_status(view, &look))
             .collect()
     }
 
@@ -153,8 +154,8 @@ impl Instance {
     pub(crate) fn service(&self, id: ServiceId) -> Result<Option<ServiceStatus>, EngineError> {
         let found = self.live.services().find(|view| view.desired().id == id);
         let Some(view) = found else { return Ok(None) };
-        let counts = flows_of(&self.plane)?;
-        self.service_status(view, &counts).map(Some)
+        let look = self.look()?;
+        self.service_status(view, &look).map(Some)
     }
 
     /// Whether there is such a service.

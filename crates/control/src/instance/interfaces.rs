@@ -2,12 +2,13 @@
 
 use engine::EngineError;
 use engine::dataplane::{AttachedMode, Attachment};
+use engine::desired::Desired;
 use rtnetlink::MulticastGroup;
 
 use super::state::{Attached, Instance};
-use super::{RunError, start};
+use super::{RunError, Running, lock, start};
 use crate::event::What;
-use crate::nexthop::{Interface, XdpMode};
+use crate::nexthop::{Interface, XdpMode, interface};
 
 /// Whose notifications tell that they may have changed.
 pub(super) const GROUPS: [MulticastGroup; 1] = [MulticastGroup::Link];
@@ -99,6 +100,24 @@ impl Instance {
             interface,
             change: change.into(),
         });
+    }
+}
+
+impl Running {
+    /// Whether the interfaces of another configuration that are new in it can be used.
+    pub(super) async fn check_interfaces(&self, desired: &Desired) -> Result<(), RunError> {
+        if desired.interfaces.is_empty() {
+            return Err(RunError::NoInterface);
+        }
+        let before = lock(&self.instance).desired().interfaces.clone();
+        for name in desired
+            .interfaces
+            .iter()
+            .filter(|name| !before.contains(name))
+        {
+            start::check(&interface(name).await?)?;
+        }
+        Ok(())
     }
 }
 

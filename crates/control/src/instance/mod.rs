@@ -11,14 +11,17 @@
 //! - `interfaces`: where packets come in by, as interfaces come and go.
 //! - `state`: what is running.
 //! - `report`: its status.
+//! - `notify`: what the service manager is told.
 //! - `stop`: the end of it, whether or not a process works on it.
 
 mod configuration;
 mod file_watch;
 mod flows;
+mod health;
 mod interfaces;
 mod lock;
 mod name;
+mod notify;
 mod reload;
 mod report;
 mod request;
@@ -44,12 +47,15 @@ use tracing::warn;
 use crate::api::{self, ApiError, Role, Served};
 use crate::config::{ConfigError, Origin};
 use crate::event::{Events, What};
+use crate::health::Health;
+use crate::metrics::{self, MetricsError, MetricsSettings};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
     interfaces, targets,
 };
 use file_watch::FileWatch;
 use lock::InstanceLock;
+use saved::Saved;
 
 pub(crate) use configuration::Configuration;
 pub(crate) use flows::{FlowError, Wanted, cursor, from_cursor};
@@ -84,6 +90,8 @@ pub struct RunOptions {
     pub name: String,
     /// Packets are balanced on when the process ends.
     pub keep: bool,
+    /// Whether metrics are served, and where.
+    pub metrics: MetricsSettings,
 }
 
 /// Why an instance does not run (any more).
@@ -127,6 +135,9 @@ pub enum RunError {
     /// Status socket.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -151,19 +162,33 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
     let listener = api::listen(Role::Balancer, &options.name, &configuration.checked().api)?;
     let events = Events::default();
     let mut file = FileWatch::new(options.watch, options.origin.as_ref());
+    let metrics_settings = options.metrics;
+    let metrics = metrics::bind(&metrics_settings).await?;
+    let known = Saved::load(&options.name).health;
+    let known = known.and_then(|known| serde_json::from_value(known).ok());
+    let mut health = Health::start(known);
+    // Before there are next hops: most checks need none, and so some know before packets flow.
+    health.set_subjects(configuration.checked());
+    let (desired, conditions) = health::at_start(&health, configuration.checked());
+    options.desired = desired;
     let targets = targets(options.desired.backends());
     let mut keep = options.keep;
     // Before the first look at the interfaces, so that no change is missed.
     let mut links = KernelChanges::start(&interfaces::GROUPS)?;
-    let (instance, next_hops) = start::start(options, configuration, events.clone()).await?;
+    let (instance, next_hops) =
+        start::start(options, (configuration, health.reader()), events.clone()).await?;
     start::describe(&instance, out)?;
+    let mut watchdog = notify::ready(&instance);
     let (requests, mut asked) = mpsc::channel(16);
     let mut running = Running {
         instance: Arc::new(Mutex::new(instance)),
         next_hops,
         targets,
+        health,
         events: events.clone(),
     };
+    running.tell_next_hops();
+    lock(&running.instance).note_conditions(conditions);
     let served = Served {
         instance: Arc::clone(&running.instance),
         requests,
@@ -172,6 +197,14 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
     // A task of its own, so that it answers while a reload waits for neighbours.
     let mut tasks = JoinSet::new();
     tasks.spawn(api::serve(listener, served));
+    if let Some(listener) = metrics {
+        let instance = Arc::clone(&running.instance);
+        let source = Arc::new(move || report::told(lock(&instance).status()));
+        tasks.spawn(async move {
+            metrics::serve_metrics(listener, metrics_settings.per_backend, source).await;
+            Ok(())
+        });
+    }
     let mut sweep = interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let result = loop {
@@ -195,8 +228,10 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
                 Err(panic) => Err(std::io::Error::other(panic).into()),
             },
             _ = sweep.tick() => running.sweep(),
-            changed = running.changes() => running.follow(changed),
+            changed = running.next_hops.changes() => running.next_hops_changed(changed).await,
+            changed = running.health.changes() => running.follow_health(changed),
             () = file.changed() => running.reload_if_watched(&file).await,
+            () = watchdog.due() => watchdog.alive(),
             () = links.next() => running.follow_interfaces().await,
         }
     };
@@ -246,38 +281,43 @@ struct Running {
     next_hops: NextHops,
     /// What `next_hops` follows.
     targets: Vec<Target>,
+    health: Health,
     events: Events,
 }
 
 type Changes = Vec<(IpAddr, Resolution)>;
 
 impl Running {
-    /// Next hops that changed. If the kernel can no longer be followed, packets still flow: say so
-    /// and watch anew.
-    async fn changes(&mut self) -> Changes {
-        loop {
-            match self.next_hops.changes().await {
-                Ok(changes) => return changes,
-                Err(error) => warn!("{error}; starting again"),
-            }
-            match NextHops::start(self.targets.clone()).await {
-                Ok(next_hops) => self.next_hops = next_hops,
-                Err(error) => {
-                    warn!("{error}; trying again in a second");
-                    sleep(Duration::from_secs(1)).await;
-                }
+    /// Takes next hops that changed over. If the kernel can no longer be followed, packets still flow:
+    /// say so and watch anew.
+    async fn next_hops_changed(&mut self, changed: Result<Changes, NextHopError>) {
+        match changed {
+            Ok(changes) => return self.follow(changes),
+            Err(error) => warn!("{error}; starting again"),
+        }
+        match NextHops::start(self.targets.clone()).await {
+            Ok(next_hops) => self.next_hops = next_hops,
+            Err(error) => {
+                warn!("{error}; trying again in a second");
+                sleep(Duration::from_secs(1)).await;
             }
         }
     }
 
     /// Takes changed next hops over. Packets flow as before if that fails.
     fn follow(&mut self, changes: Changes) {
-        let followed = lock(&self.instance).follow(changes);
+        let overruns = self.next_hops.overruns();
+        let followed = {
+            let mut instance = lock(&self.instance);
+            instance.netlink_overruns = overruns;
+            instance.follow(changes)
+        };
         if let Err(error) = followed {
             warn!(
                 "next hops have changed, packets still go where they went: {error}; trying again"
             );
         }
+        self.tell_next_hops();
     }
 
     /// Takes over what has become of the interfaces.
@@ -297,6 +337,7 @@ impl Running {
     fn end(&self, keep: bool, out: &mut impl Write) -> Result<(), RunError> {
         let mut instance = lock(&self.instance);
         let keep = keep && instance.plane.can_be_replaced();
+        notify::stopping(keep);
         self.events.tell(What::Stopping { keep });
         if keep {
             writeln!(
@@ -306,7 +347,7 @@ impl Running {
             return Ok(());
         }
         instance.stop()?;
-        saved::Saved::remove(&instance.name);
+        Saved::remove(&instance.name);
         writeln!(out, "stopped: detached from every interface")?;
         Ok(())
     }
@@ -317,7 +358,7 @@ impl Running {
         let swept = lock(&self.instance).sweep();
         self.tell_drained();
         match swept {
-            Ok(()) => self.retarget(),
+            Ok(()) => self.put_health_in_force(),
             Err(error) => warn!("the tables of flows were not swept: {error}; trying again"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use engine::EngineError;
 use engine::desired::Desired;
@@ -13,7 +13,7 @@ use super::configuration::Configuration;
 use super::request::Change;
 use super::saved::Saved;
 use super::start::NEIGHBOUR_PATIENCE;
-use super::{Running, lock};
+use super::{Instance, RunError, Running, lock, notify};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
@@ -38,6 +38,9 @@ pub enum ReloadError {
         .0.join("\n  ")
     )]
     Restart(Vec<String>),
+    /// An interface that is new in it.
+    #[error("{0}\n\nnothing was changed")]
+    Interface(Box<RunError>),
     /// What was to be changed by hand cannot be.
     #[error("{0}")]
     Override(#[from] OverrideError),
@@ -86,7 +89,10 @@ impl Running {
             Change::DiscardOverrides => Some("everything as in the file again".into()),
             _ => None,
         };
+        notify::reloading();
         let result = self.try_change(change).await;
+        let problem = result.as_ref().err().map(ToString::to_string);
+        notify::reloaded(&lock(&self.instance), problem);
         match &result {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
@@ -107,6 +113,7 @@ impl Running {
                 problem: problem.to_string(),
             }),
         }
+        lock(&self.instance).note_apply(&result, started.elapsed());
         result
     }
 
@@ -143,8 +150,11 @@ impl Running {
         if !fixed.is_empty() {
             return Err(ReloadError::Restart(fixed));
         }
+        self.check_interfaces(desired)
+            .await
+            .map_err(|error| ReloadError::Interface(Box::new(error)))?;
         if !allowed {
-            let report = lock(&self.instance).plan(desired)?;
+            let report = lock(&self.instance).plan(next.checked())?;
             if report.breaks_anything() {
                 return Err(ReloadError::Disruption(Box::new(report)));
             }
@@ -157,7 +167,8 @@ impl Running {
         next: Configuration,
         warnings: Vec<String>,
     ) -> Result<Reloaded, ReloadError> {
-        let desired = &next.checked().desired;
+        let target = lock(&self.instance).target(next.checked());
+        let desired = &target.desired;
         let both = union(targets(desired.backends()), &self.targets);
         self.next_hops.set_targets(both.clone());
         self.targets = both;
@@ -175,18 +186,36 @@ impl Running {
                 Saved::update(&instance.name, |saved| saved.overrides = overrides);
             }
             instance.configuration = next;
+            instance.note_conditions(target.conditions);
         }
+        let checked = lock(&self.instance).configuration.checked().clone();
+        self.check_backends_of(&checked);
         self.follow_interfaces().await;
         Ok(reloaded)
     }
 }
 
+impl Instance {
+    fn note_apply(&mut self, result: &Result<Reloaded, ReloadError>, took: Duration) {
+        match result {
+            Ok(_) => self.applies.note_applied(took),
+            Err(ReloadError::Engine(_) | ReloadError::HalfChanged(_)) => self.applies.note_failed(),
+            Err(_) => self.applies.note_refused(),
+        }
+    }
+}
+
 /// What differs that takes effect when the process starts again, each in a line.
-fn at_next_start(old: &Checked, new: &Checked) -> Option<String> {
-    (old.api != new.api).then(|| {
+fn at_next_start(old: &Checked, new: &Checked) -> Vec<String> {
+    let api = (old.api != new.api).then(|| {
         "[api] group: the socket gets its group when the process starts; restart evenkeel for it"
             .into()
-    })
+    });
+    let metrics = (old.metrics != new.metrics).then(|| {
+        "[metrics]: they are served as before until the process starts again; restart evenkeel for it"
+            .into()
+    });
+    api.into_iter().chain(metrics).collect()
 }
 
 fn reloaded(desired: &Desired, applied: Applied, warnings: Vec<String>) -> Reloaded {

@@ -1,6 +1,7 @@
 //! What a running instance tells about itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant as Clock;
 
 use abi::counters::BackendCounters;
 use abi::family::{V4, V6};
@@ -8,18 +9,52 @@ use abi::flow::FORWARD;
 use abi::reason::Reason;
 use engine::EngineError;
 use engine::dataplane::FlowTable;
-use engine::desired::{Backend, BackendState, ForwardingMode, Service};
+use engine::desired::{Backend, BackendState, ForwardingMode, Service, ServiceId};
 use engine::live::{BackendView, FlowCounts, ServiceView, Standing, flows_of};
 use engine::maps::Maps;
+use tracing::warn;
 
 use super::Instance;
 use super::state::Attached;
 use crate::config::backend_name;
+use crate::health::Endpoint;
 use crate::status::{
     BackendStatus, FlowStatus, InterfaceStatus, ServiceStatus, Status, TransitionStatus,
 };
 
+/// What is looked at once for all services.
+pub(super) struct Look<'a> {
+    counts: FlowCounts,
+    /// As the configuration says, whatever health makes of it.
+    written: HashMap<ServiceId, &'a Service>,
+    now: Clock,
+}
+
+impl Look<'_> {
+    /// The weight that is configured.
+    fn weight(&self, service: &Service, backend: &Backend) -> u32 {
+        let endpoint = Endpoint::of(service, backend);
+        let written = self.written.get(&service.id).and_then(|written| {
+            let mut backends = written.backends.iter();
+            backends.find(|it| Endpoint::of(written, it) == endpoint)
+        });
+        written.unwrap_or(backend).weight
+    }
+}
+
 impl Instance {
+    pub(super) fn look(&self) -> Result<Look<'_>, EngineError> {
+        let written = &self.configuration.checked().desired.services;
+        Ok(Look {
+            counts: flows_of(&self.plane)?,
+            written: written
+                .iter()
+                .map(|service| (service.id, service))
+                .collect(),
+            now: Clock::now(),
+        })
+    }
+
     /// Everything worth knowing.
     ///
     /// # Errors
@@ -31,11 +66,11 @@ impl Instance {
             .zip(counts)
             .map(|(reason, count)| (reason.name().to_owned(), count))
             .collect();
-        let counts = flows_of(&self.plane)?;
+        let look = self.look()?;
         let services = self
             .live
             .services()
-            .map(|service| self.service_status(service, &counts))
+            .map(|service| self.service_status(service, &look))
             .collect::<Result<_, _>>()?;
         Ok(Status {
             instance: self.name.clone(),
@@ -46,14 +81,17 @@ impl Instance {
             flows: self.flow_status()?,
             transitions: self.transition_status(&reasons)?,
             reasons,
+            packets_by_cpu: self.plane.packets_by_cpu()?,
             configuration: self.configuration.status(),
+            applies: self.applies.clone(),
+            netlink_overruns: self.netlink_overruns,
         })
     }
 
     pub(super) fn service_status(
         &self,
         view: ServiceView<'_>,
-        counts: &FlowCounts,
+        look: &Look<'_>,
     ) -> Result<ServiceStatus, EngineError> {
         let service = view.desired();
         let configured = service
@@ -66,7 +104,7 @@ impl Instance {
             .map(|backend| (backend.desired, Some(backend)));
         let backends = configured
             .chain(leaving)
-            .map(|(backend, known)| self.backend_status(view, backend, known, counts))
+            .map(|(backend, known)| self.backend_status(view, backend, known, look))
             .collect::<Result<_, _>>()?;
         Ok(ServiceStatus {
             service: service.id.to_string(),
@@ -75,6 +113,14 @@ impl Instance {
             track: service.track.to_string(),
             slots: view.slots(),
             slots_changing: u32::try_from(view.slots_changing()).unwrap_or(u32::MAX),
+            slots_settling: u32::try_from(view.slots_settling(&self.plane)).unwrap_or(u32::MAX),
+            condition: self
+                .conditions
+                .get(&service.id)
+                .copied()
+                .unwrap_or_default()
+                .word()
+                .into(),
             backends,
         })
     }
@@ -84,7 +130,7 @@ impl Instance {
         view: ServiceView<'_>,
         backend: &Backend,
         known: Option<BackendView<'_>>,
-        counts: &FlowCounts,
+        look: &Look<'_>,
     ) -> Result<BackendStatus, EngineError> {
         let service = view.desired();
         let counters = match known {
@@ -111,16 +157,21 @@ impl Instance {
                 let configured = self.desired().source(service.mode, backend.address);
                 configured.unwrap_or(hop.source_address).to_string()
             }),
-            weight: backend.weight,
+            weight: look.weight(service, backend),
             share: f64::from(slots) / f64::from(view.slots().max(1)),
             packets: counters.packets,
             bytes: counters.bytes,
             reply_packets: counters.reply_packets,
             reply_bytes: counters.reply_bytes,
             new_flows: counters.new_flows,
+            health: self.board.board().health(
+                &service.id,
+                Endpoint::of(service, backend),
+                look.now,
+            ),
             flows: known.map(|known| match service.mode {
-                ForwardingMode::Nat => counts.nat(known.index),
-                _ => counts.entries(known.index),
+                ForwardingMode::Nat => look.counts.nat(known.index),
+                _ => look.counts.entries(known.index),
             }),
             flows_exact: service.mode == ForwardingMode::Nat,
             drained: known.is_some_and(|known| self.live.is_drained(known.index)),
@@ -164,6 +215,13 @@ impl Instance {
             backends_leaving: numbers.backends_leaving,
         })
     }
+}
+
+/// What can be read; what cannot is for the log.
+pub(super) fn told<T>(result: Result<T, EngineError>) -> Option<T> {
+    result
+        .inspect_err(|error| warn!("the status cannot be read: {error}"))
+        .ok()
 }
 
 /// Whether packets to the backends have an address of ours.

@@ -13,11 +13,13 @@ use engine::pins::Pins;
 use engine::sweep::Ages;
 use tracing::warn;
 
+use super::health::Conditions;
 use super::state::{Instance, Reach};
 use super::{Configuration, RunError, RunOptions, running};
 use crate::event::{Events, What};
+use crate::health::BoardReader;
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
-use crate::status::{BackendStatus, InterfaceStatus};
+use crate::status::{ApplyStatus, BackendStatus, InterfaceStatus};
 
 /// How long to wait for neighbours to answer before going on without them.
 pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
@@ -26,7 +28,7 @@ pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 /// earlier process has left, which is then as before if this fails.
 pub(super) async fn start(
     options: RunOptions,
-    configuration: Configuration,
+    (configuration, board): (Configuration, BoardReader),
     events: Events,
 ) -> Result<(Instance, NextHops), RunError> {
     let desired = options.desired;
@@ -67,7 +69,12 @@ pub(super) async fn start(
         reach,
         events,
         configuration,
+        board,
+        conditions: Conditions::default(),
+        applies: ApplyStatus::default(),
+        netlink_overruns: 0,
     };
+    let began = Clock::now();
     if let Err(error) = fill_and_attach(&mut instance, &desired, interfaces) {
         if !adopted {
             // As well as it goes: the first error is the one to tell.
@@ -76,6 +83,7 @@ pub(super) async fn start(
         }
         return Err(error);
     }
+    instance.applies.note_applied(began.elapsed());
     instance.events.tell(What::Started {
         version: env!("CARGO_PKG_VERSION").into(),
         adopted,
@@ -154,6 +162,10 @@ fn remedy(interface: &str, program: &str, mode: XdpMode) -> String {
             let running = running().join(", ");
             format!("this is another instance's: stop that first (running: {running})")
         }
+        // libxdp's (xdp-loader): it chains programs that were made for that.
+        "xdp_dispatcher" => "it is libxdp's dispatcher, which evenkeel cannot be a part of yet: \
+             unload what it runs, as in `xdp-loader unload --all`, or use another interface"
+            .into(),
         "decap" => "this is that of `evenkeel decap`: stop that first".into(),
         _ => {
             let off = match mode {

@@ -15,8 +15,11 @@ use nix::net::if_::if_indextoname;
 use tracing::debug;
 
 use super::Configuration;
+use super::health::Conditions;
 use crate::event::{Events, What};
+use crate::health::BoardReader;
 use crate::nexthop::{Interface, Resolution, Target, targets};
+use crate::status::ApplyStatus;
 
 /// An interface with the program on it.
 #[derive(Debug)]
@@ -62,6 +65,13 @@ impl Reach {
         }
     }
 
+    /// The addresses whose next hops are known.
+    pub(super) fn known(&self) -> Vec<(IpAddr, NextHop)> {
+        let addresses = self.resolutions.keys();
+        let known = |address: &IpAddr| Some((*address, self.look_up(*address).ok()?.0));
+        addresses.filter_map(known).collect()
+    }
+
     /// The next hop of an address and the router on the way, or what is wrong.
     fn look_up(&self, address: IpAddr) -> Result<(NextHop, Option<IpAddr>), String> {
         let (hop, gateway) = match self.resolutions.get(&address) {
@@ -105,6 +115,13 @@ pub struct Instance {
     pub(super) limits: Limits,
     pub(super) events: Events,
     pub(crate) configuration: Configuration,
+    /// What is known of the backends' health.
+    pub(super) board: BoardReader,
+    pub(super) conditions: Conditions,
+    /// How configurations have been applied.
+    pub(super) applies: ApplyStatus,
+    /// How often the kernel's notifications came too fast.
+    pub(super) netlink_overruns: u64,
 }
 
 impl Instance {
@@ -176,7 +193,7 @@ impl Instance {
     }
 
     /// Applies; if the program lacks something for it, or the maps have no room, with another program.
-    fn try_apply(&mut self, desired: &Desired) -> Result<Applied, EngineError> {
+    pub(super) fn try_apply(&mut self, desired: &Desired) -> Result<Applied, EngineError> {
         let reach = &self.reach;
         let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
         let other = self.live.other_settings(desired)?;

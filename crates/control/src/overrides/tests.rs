@@ -8,7 +8,7 @@ use crate::config::{Checked, parse};
 
 const FILE: &str = r#"# What the operator wrote.
 interfaces = ["eth0"]
-seed = 0xffffffffffffffff
+seed = 0x7fffffffffffffff
 
 [[service]]
 address = "tcp://10.0.0.10:80"

@@ -87,14 +87,15 @@ impl ServicePlan {
         if let Some(breaks) = breaks(effects.breaks, effects.breaks_unknown) {
             write!(f, "\n  ! {breaks}")?;
         }
-        match (effects.drain, effects.drain_unknown) {
-            (0, false) => {}
-            (0, true) => {
-                f.write_str("\n    flows stay until they are over, nobody knows how many")?;
-            }
-            (1, false) => f.write_str("\n    1 flow stays until it is over")?,
-            (known, false) => write!(f, "\n    {known} flows stay until they are over")?,
-            (known, true) => write!(f, "\n    {known} or more flows stay until they are over")?,
+        let stays = match (effects.drain, effects.drain_unknown) {
+            (0, false) => None,
+            (0, true) => Some("flows stay until they are over, nobody knows how many".into()),
+            (1, false) => Some("1 flow stays until it is over".into()),
+            (known, false) => Some(format!("{known} flows stay until they are over")),
+            (known, true) => Some(format!("{known} or more flows stay until they are over")),
+        };
+        if let Some(stays) = stays {
+            write!(f, "\n    {stays}")?;
         }
         if effects.may_move {
             f.write_str("\n    may move flows, as its `track` says")?;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use engine::desired::{ForwardingMode, Mac};
 use etherparse::icmpv4::DestUnreachableHeader;
+use etherparse::icmpv6::DestUnreachableCode;
 use etherparse::{
     Icmpv4Type, Icmpv6Type, LaxIpPayloadSlice, LaxNetSlice, LaxSlicedPacket, TransportSlice,
     ip_number,
@@ -110,11 +111,17 @@ fn icmp(packet: &LaxSlicedPacket<'_>) -> String {
             Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded {
                 next_hop_mtu,
             }) => too_big(next_hop_mtu.into()),
+            Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port) => {
+                "icmp port unreachable, ".into()
+            }
             _ => "icmp, ".into(),
         },
         Some(TransportSlice::Icmpv6(icmp)) => match icmp.icmp_type() {
             Icmpv6Type::EchoReply(_) => "icmp echo reply, ".into(),
             Icmpv6Type::PacketTooBig { mtu } => too_big(mtu),
+            Icmpv6Type::DestinationUnreachable(DestUnreachableCode::Port) => {
+                "icmp port unreachable, ".into()
+            }
             _ => "icmp, ".into(),
         },
         _ => String::new(),

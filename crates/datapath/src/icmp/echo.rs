@@ -7,7 +7,7 @@ use wire::checksum::{self, Delta};
 use wire::icmp::Icmp;
 
 use super::Messages;
-use crate::too_big::OWN_TTL;
+use crate::answer::OWN_TTL;
 use crate::verdict::Findings;
 use crate::{Packet, Parsed};
 

@@ -55,7 +55,8 @@ impl Header for V6 {
 
 /// Where a transport header can be at most: behind a tagged Ethernet header, an ICMP error's headers
 /// with all extensions, and a quoted header with all of its own.
-const MAX_OFFSET: usize = 22 + 2 * (ipv6::HEADER_LENGTH + MAX_EXTENSIONS as usize * 2048) + 8;
+const MAX_OFFSET: usize =
+    22 + 2 * (ipv6::HEADER_LENGTH + MAX_EXTENSIONS as usize * ipv6::MAX_EXTENSION_LENGTH) + 8;
 
 /// The fixed header, and what is known by it.
 #[inline(always)]

@@ -5,4 +5,5 @@
 mod bookkeeping;
 mod conversation;
 mod half_open;
+mod orphaned;
 mod races;

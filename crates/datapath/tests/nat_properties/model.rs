@@ -58,6 +58,8 @@ impl Model {
             features: feature::NAT | feature::IPV4,
             exceptions_per_window: 0,
             icmp_errors_per_window: 0,
+            rejections_per_window: 0,
+            reserved: 0,
             outer_ttl: 64,
         });
         for (index, (protocol, service)) in SERVICES.iter().enumerate() {

@@ -29,7 +29,7 @@ use abi::slot::Slot;
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes};
 
 use super::load::{FamilySizes, LASTING, Sizes};
-use super::{DataPlane, Half, attach, map_error, program};
+use super::{DataPlane, Half, attach, map_error, migrate, program};
 use crate::EngineError;
 use crate::bpf::{self, MappedArray, RawMap};
 use crate::desired::{Desired, Limits, Prefix};
@@ -77,24 +77,25 @@ impl DataPlane {
     /// The maps are another version's, or the flow seed is another: every flow would move.
     pub fn adopt(pins: &Pins, desired: &Desired, image: &Image) -> Result<Self, EngineError> {
         let old = Old::open(pins)?;
-        let before = old.meta.settings;
+        let before = old.meta;
         let wanted = crate::settings(desired, false);
         if before.flow_seed != wanted.flow_seed {
-            return Err(EngineError::RestartNeeded {
-                what: format!(
-                    "seed: {} is running, {} is wanted",
+            return Err(foreign(
+                pins,
+                format!(
+                    "seed: {} is running, {} is wanted, and every flow would move",
                     before.flow_seed, wanted.flow_seed
                 ),
-            });
+            ));
         }
-        let settings = crate::settings::both(&before, &wanted);
+        let settings = crate::settings::both(before.features, before.any_port, &wanted);
         let sizes = Sizes::of(image, &desired.limits, settings.features);
         Self::over(pins, &old, settings, sizes)
     }
 
     /// The seed of the flows that an earlier process has left.
     pub fn pinned_seed(pins: &Pins) -> Result<u64, EngineError> {
-        Ok(read_meta(pins)?.settings.flow_seed)
+        Ok(read_meta(pins)?.flow_seed)
     }
 
     /// Whether this plane's program can be exchanged while packets flow.
@@ -155,6 +156,7 @@ impl DataPlane {
         plane.pins = Some(pins.clone());
         plane.fill_from(old)?;
         plane.fill_tables(old, Pass::Before)?;
+        migrate::migrate(&mut plane, old.meta.version)?;
         let control = plane.control();
         plane.v4.active = Some(half(control.directory_v4));
         plane.v6.active = Some(half(control.directory_v6));
@@ -213,7 +215,7 @@ impl DataPlane {
         Ok(())
     }
 
-    fn read_all<V: FromBytes>(&self, at: u64, count: u64) -> Vec<V> {
+    pub(super) fn read_all<V: FromBytes>(&self, at: u64, count: u64) -> Vec<V> {
         let bytes = self.lead.read(at as usize, count as usize * size_of::<V>());
         let values = bytes.chunks_exact(size_of::<V>());
         values
@@ -221,7 +223,7 @@ impl DataPlane {
             .collect()
     }
 
-    fn control(&self) -> Control {
+    pub(super) fn control(&self) -> Control {
         let bytes = self
             .lead
             .read(layout::CONTROL as usize, size_of::<Control>());
@@ -365,13 +367,19 @@ impl Old {
             old.maps.insert(name, map);
         }
         let found = old.infos.get(maps::LEAD).map_or(0, |info| info.value_size);
-        if u64::from(found) != meta.layout.length() {
+        let layout = meta.layout;
+        let whole = Layout::new(
+            layout.buckets_v4,
+            layout.buckets_v6,
+            layout.backends,
+            layout.slots,
+        );
+        if layout != whole || u64::from(found) != layout.length() {
             return Err(foreign(
                 pins,
                 format!(
-                    "its map {} has {found} bytes, but says that it has {}",
-                    maps::LEAD,
-                    meta.layout.length()
+                    "its map {} has {found} bytes, which are not laid out as it says: {layout:?}",
+                    maps::LEAD
                 ),
             ));
         }
@@ -503,7 +511,7 @@ fn read_meta(pins: &Pins) -> Result<Meta, EngineError> {
     if meta.magic != MAGIC {
         return Err(foreign(pins, "these are not maps of evenkeel".into()));
     }
-    if meta.version != abi::VERSION {
+    if meta.version != abi::VERSION && !migrate::EARLIER.contains(&meta.version) {
         return Err(foreign(
             pins,
             format!(

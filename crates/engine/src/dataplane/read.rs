@@ -32,6 +32,21 @@ impl DataPlane {
             .collect()
     }
 
+    /// Packets by the CPU that met them, whatever became of them.
+    pub fn packets_by_cpu(&self) -> Result<Vec<u64>, EngineError> {
+        let mut packets = vec![0; self.cpus];
+        for reason in 0..Reason::COUNT as u32 {
+            let counts: Vec<u64> = self
+                .reason_counters
+                .get_per_cpu(reason, self.cpus)
+                .map_err(map_error(maps::REASON_COUNTERS, "read"))?;
+            for (sum, count) in packets.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        Ok(packets)
+    }
+
     /// A backend's counters, over all CPUs.
     pub fn backend_counters(&self, index: u32) -> Result<BackendCounters, EngineError> {
         let counts: Vec<BackendCounters> = self

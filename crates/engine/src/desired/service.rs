@@ -120,6 +120,30 @@ impl fmt::Display for Track {
     }
 }
 
+/// What a packet meets whose service has no backend for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NoBackend {
+    /// A refusal: TCP gets a reset, everything else ICMP "port unreachable".
+    #[default]
+    Reject,
+    /// Nothing: it is dropped.
+    Drop,
+}
+
+impl NoBackend {
+    /// Every choice with its word.
+    pub const ALL: [(&'static str, Self); 2] = [("reject", Self::Reject), ("drop", Self::Drop)];
+}
+
+impl fmt::Display for NoBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reject => "reject",
+            Self::Drop => "drop",
+        })
+    }
+}
+
 /// How routable QUIC connection IDs are made (draft-ietf-quic-load-balancers, plaintext).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quic {
@@ -262,6 +286,8 @@ pub struct Service {
     pub transition_window: Duration,
     /// Echo requests to the VIP are answered. The services of one address agree.
     pub echo: bool,
+    /// What packets meet that no backend takes.
+    pub no_backend: NoBackend,
     /// Routing by QUIC connection ID; UDP only.
     pub quic: Option<Quic>,
     /// At least one, without duplicates of (address, port). In mode `dnat` no other `dnat` service
@@ -285,6 +311,7 @@ impl Service {
             track: Track::default(),
             transition_window: Self::TRANSITION_WINDOW,
             echo: true,
+            no_backend: NoBackend::default(),
             quic: None,
             backends,
             ring_log2: None,
@@ -315,6 +342,9 @@ mod tests {
         }
         for (word, track) in Track::ALL {
             assert_eq!(track.to_string(), word);
+        }
+        for (word, no_backend) in NoBackend::ALL {
+            assert_eq!(no_backend.to_string(), word);
         }
         for (word, state) in BackendState::ALL {
             assert_eq!(state.to_string(), word);

@@ -91,8 +91,10 @@ pub struct Limits {
     pub exceptions: u32,
     /// Flows that each CPU may enter in it in a second.
     pub exceptions_per_second: u32,
-    /// ICMP errors that each CPU may send in a second; 0: none are sent.
+    /// ICMP errors about packets that are too big that each CPU may send in a second; 0: none are sent.
     pub icmp_errors_per_second: u32,
+    /// Packets without a backend that each CPU may refuse in a second; 0: all are dropped.
+    pub rejections_per_second: u32,
 }
 
 impl Default for Limits {
@@ -103,6 +105,7 @@ impl Default for Limits {
             exceptions: 262_144,
             exceptions_per_second: 100_000,
             icmp_errors_per_second: 1_000,
+            rejections_per_second: 10_000,
         }
     }
 }

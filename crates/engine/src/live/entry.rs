@@ -10,8 +10,8 @@ use wire::{Be16, Be32, ipv4, ipv6};
 
 use super::keys::protocol_number;
 use crate::desired::{
-    Affinity, Backend, BackendState, Desired, ForwardingMode, NextHop, Prefix, Protocol, Quic,
-    QuicServerId, Service, ServiceId, ServicePort, Track,
+    Affinity, Backend, BackendState, Desired, ForwardingMode, NextHop, NoBackend, Prefix, Protocol,
+    Quic, QuicServerId, Service, ServiceId, ServicePort, Track,
 };
 use crate::directory::{address, ip_address};
 
@@ -26,6 +26,10 @@ pub(crate) fn service(service: &Service, ring: Ring) -> service::Service {
         Track::Always => service::TRACK_ALWAYS,
         Track::Auto | Track::Never => 0,
     };
+    let reject = match service.no_backend {
+        NoBackend::Reject => service::REJECT,
+        NoBackend::Drop => 0,
+    };
     let port = match service.id.port {
         ServicePort::Exact(port) => port,
         ServicePort::Any => 0,
@@ -35,7 +39,7 @@ pub(crate) fn service(service: &Service, ring: Ring) -> service::Service {
     service::Service {
         ring,
         mode: mode(service.mode),
-        flags: affinity | track | family | service.quic.map_or(0, |_| service::QUIC),
+        flags: affinity | track | reject | family | service.quic.map_or(0, |_| service::QUIC),
         port: Be16::new(port),
         quic_server_id_length: service.quic.map_or(0, |quic| quic.server_id_length),
         quic_config: service.quic.map_or(0, |quic| quic.config),
@@ -127,6 +131,10 @@ pub(crate) fn read_service(entry: &service::Service) -> Option<Service> {
         track: match has(service::TRACK_ALWAYS) {
             true => Track::Always,
             false => Track::Auto,
+        },
+        no_backend: match has(service::REJECT) {
+            true => NoBackend::Reject,
+            false => NoBackend::Drop,
         },
         quic: has(service::QUIC).then_some(Quic {
             server_id_length: entry.quic_server_id_length,

@@ -346,7 +346,7 @@ impl Live {
                 what: "another seed: every flow would move".into(),
             });
         }
-        let both = both(&self.settings, &wanted);
+        let both = both(self.settings.features, self.settings.any_port, &wanted);
         Ok((both != self.settings).then_some(both))
     }
 
@@ -382,10 +382,10 @@ impl Live {
             .extend(plan.left_regions.into_iter().map(|region| (region, grace)));
         self.services = plan.services;
         self.removed.extend(plan.removed);
+        self.is_led = true;
         if let Some(keys) = plan.keys {
             self.keys = keys;
         }
-        self.is_led = true;
         self.arena = plan.arena;
         self.service_indices = plan.service_indices;
         self.backend_indices = plan.backend_indices;

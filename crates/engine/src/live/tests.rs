@@ -27,7 +27,7 @@ use wire::{Be16, Be32, ipv4};
 
 use super::*;
 use crate::desired::{
-    Backend, BackendState, Mac, NextHop, Prefix, Protocol, Quic, QuicServerId, Service,
+    Backend, BackendState, Mac, NextHop, NoBackend, Prefix, Protocol, Quic, QuicServerId, Service,
     ServicePort, Timeouts, Track,
 };
 use crate::directory::Key;
@@ -166,6 +166,19 @@ impl Scene {
         let target = self.live.keys.directory.get(&key)?;
         Some(target.kind)
     }
+}
+
+#[test]
+fn a_service_that_drops_from_now_on_is_written_and_nothing_else() {
+    let mut one = service(80, ForwardingMode::Ipip, &[2, 3]);
+    let mut scene = Scene::new(&desired(&[one.clone()]));
+    let before = scene.maps.image.clone();
+    assert_eq!(before.services[0].flags, abi::service::REJECT);
+    one.no_backend = NoBackend::Drop;
+    scene.apply(&desired(&[one]));
+    let mut after = before;
+    after.services[0].flags = 0;
+    assert_eq!(scene.maps.image, after);
 }
 
 fn with_state(service: &Service, host: u8, state: BackendState) -> Service {

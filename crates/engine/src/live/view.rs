@@ -77,6 +77,18 @@ impl<'a> ServiceView<'a> {
         self.roster.changing.len()
     }
 
+    /// Slots of it that wait for the flows they have entered to end.
+    #[must_use]
+    pub fn slots_settling<M: Maps>(self, maps: &M) -> usize {
+        let Some(region) = self.roster.region else {
+            return 0;
+        };
+        let changing = self.roster.changing.iter();
+        changing
+            .filter(|noted| maps.slot(region.first + noted.place).state() == slot::SETTLING)
+            .count()
+    }
+
     /// Backends with an index: those that are configured and not down, in their order, then those
     /// that are leaving or dead.
     pub fn backends(self) -> impl Iterator<Item = BackendView<'a>> {

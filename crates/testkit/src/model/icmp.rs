@@ -4,14 +4,11 @@ use std::net::IpAddr;
 
 use abi::reason::Reason;
 
-use super::bytes::{field, put, sum};
+use super::answer::{OWN_HOPS, is_one_host};
 use super::instance::{Link, Mode};
 use super::packet::{self, Flow, Packet, Part, TCP, UDP};
 use super::{Arrival, Expected, Model, Ours, ports, rewrite, select};
 use crate::frame::Routes;
-
-/// Hop limit of messages of our own.
-const OWN_HOPS: u8 = 64;
 
 /// What an error becomes.
 struct Changed {
@@ -248,14 +245,6 @@ fn quoted_flow(frame: &[u8], outer: &Packet) -> Option<(Packet, Flow)> {
     Some((quoted, quoted.flow(ports(message, quoted.transport))))
 }
 
-/// Neither "this network", multicast, broadcast nor unspecified.
-fn is_one_host(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => !matches!(address.octets()[0], 0 | 224..),
-        IpAddr::V6(address) => !address.is_multicast() && !address.is_unspecified(),
-    }
-}
-
 /// The reply to an echo request: ends exchanged, fresh hops, everything else as it came.
 fn echo(arrival: &Arrival<'_>, packet: &Packet) -> Expected {
     let back = rewrite::back(arrival.frame, arrival.interface);
@@ -266,54 +255,4 @@ fn echo(arrival: &Arrival<'_>, packet: &Packet) -> Expected {
     let becomes = packet.flow((0, 0)).reversed();
     rewrite::readdress(&mut frame, packet, &becomes, OWN_HOPS);
     arrival.forwarded(Reason::EchoAnswered, None, None, arrival.interface, frame)
-}
-
-/// "Fragmentation needed" or "packet too big", from the address that the packet was sent to; none
-/// about a later fragment, to nobody in particular (RFC 1122, section 3.2.2), or about a packet
-/// that is shorter than every quote.
-pub(super) fn too_big(frame: &[u8], packet: &Packet, mtu: usize) -> Option<Vec<u8>> {
-    if matches!(packet.part, Part::Later(_)) || !is_one_host(packet.source) {
-        return None;
-    }
-    // The error is as long as every host must accept it: 576 bytes, 1280 bytes.
-    let quote = match (packet.is_v6(), packet.length()) {
-        (false, 548..) => 548,
-        (false, 68..) => 68,
-        (true, 1232..) => 1232,
-        _ => return None,
-    };
-    let quoted = &frame[packet.ip..packet.ip + quote];
-    let mut message = match packet.is_v6() {
-        false => vec![3, 4, 0, 0, 0, 0],
-        true => vec![2, 0, 0, 0, 0, 0],
-    };
-    message.extend((mtu as u16).to_be_bytes());
-    message.extend(quoted);
-    let (at, length) = packet.addresses();
-    let source = &frame[at + length..at + 2 * length];
-    let destination = &frame[at..at + length];
-    let mut total = sum(&[&message]);
-    if packet.is_v6() {
-        total += sum(&[source, destination]) + 58 + message.len() as u64;
-    }
-    put(&mut message, 2, field(total, 0));
-    let mut new = frame[..packet.ip].to_vec();
-    new[..6].copy_from_slice(&frame[6..12]);
-    new[6..12].copy_from_slice(&frame[..6]);
-    if packet.is_v6() {
-        new.extend([0x60, 0, 0, 0]);
-        new.extend((message.len() as u16).to_be_bytes());
-        new.extend([58, OWN_HOPS]);
-        new.extend([source, destination].concat());
-    } else {
-        let mut header = vec![0x45, 0];
-        header.extend((20 + message.len() as u16).to_be_bytes());
-        header.extend([0, 0, 0x40, 0, OWN_HOPS, 1, 0, 0]);
-        header.extend([source, destination].concat());
-        let checksum = field(sum(&[&header]), 0);
-        put(&mut header, 10, checksum);
-        new.extend(header);
-    }
-    new.extend(message);
-    Some(new)
 }

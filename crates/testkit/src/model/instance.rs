@@ -40,6 +40,8 @@ pub struct Service {
     pub is_tracked: bool,
     /// Whether echo requests to its address are answered.
     pub answers_echo: bool,
+    /// Whether what finds no backend is refused; else it is dropped.
+    pub rejects: bool,
     /// Connection-ID routing.
     pub quic: Option<Quic>,
     /// Its backends.

@@ -6,6 +6,7 @@
 //!
 //! Tables are taken to have room, and paces not to be reached.
 
+mod answer;
 mod bytes;
 mod icmp;
 mod instance;
@@ -234,7 +235,7 @@ impl Arrival<'_> {
         service: usize,
         backend: Option<usize>,
     ) -> Expected {
-        match icmp::too_big(self.frame, packet, mtu) {
+        match answer::too_big(self.frame, packet, mtu) {
             Some(frame) => self.forwarded(
                 Reason::TooBig,
                 Some(service),
@@ -243,6 +244,24 @@ impl Arrival<'_> {
                 frame,
             ),
             None => self.dropped(Reason::TooBigUnanswered, service, backend),
+        }
+    }
+}
+
+impl Model {
+    /// A packet to a service that has nobody who takes it.
+    fn without_backend(&self, ours: &Ours<'_>, service: usize, backend: Option<usize>) -> Expected {
+        let arrival = ours.arrival;
+        let refusal = match self.instance.services[service].rejects {
+            true => answer::refusal(arrival.frame, ours.packet),
+            false => None,
+        };
+        match refusal {
+            Some(frame) => {
+                let reason = Reason::Rejected;
+                arrival.forwarded(reason, Some(service), backend, arrival.interface, frame)
+            }
+            None => arrival.dropped(Reason::NoBackend, service, backend),
         }
     }
 }

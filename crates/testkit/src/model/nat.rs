@@ -133,10 +133,13 @@ impl Model {
             ById::Backend(backend) => backend,
             _ => match self.instance.slot_of(service, flow) {
                 Some(slot) => current(slot),
-                None => return dropped(Reason::NoBackend),
+                None => return Ok(self.without_backend(ours, service, None)),
             },
         };
         let chosen = &self.instance.backends[backend];
+        if !chosen.is_alive {
+            return Ok(self.without_backend(ours, service, None));
+        }
         let Some(link) = chosen.link else {
             return dropped(Reason::NextHopUnknown);
         };

@@ -33,9 +33,12 @@ impl Model {
         };
         let (backend, reason) = match chosen {
             Ok((backend, reason)) => (backend, by_id.reason_or(reason)),
-            Err(reason) => return Ok(arrival.dropped(reason, service, None)),
+            Err(_) => return Ok(self.without_backend(ours, service, None)),
         };
         let chosen = self.instance.backends[backend];
+        if !chosen.is_alive {
+            return Ok(self.without_backend(ours, service, Some(backend)));
+        }
         let mode = self.instance.services[service].mode;
         if chosen.link.is_none() {
             return Ok(arrival.dropped(Reason::NextHopUnknown, service, Some(backend)));

@@ -193,7 +193,12 @@ impl Traffic {
         let client = self.random.below(self.mix.clients as usize) as u8;
         let target = self.random.pick(&self.mix.targets).clone();
         let port = *self.random.pick(CLIENT_PORTS);
-        let address = host(100 + u16::from(client), target.destination.is_ipv6());
+        let is_v6 = target.destination.is_ipv6();
+        let is_nobody = self.mix.variety == Variety::Everything && self.random.one_in(30);
+        let address = match is_nobody {
+            true => group(is_v6),
+            false => host(100 + u16::from(client), is_v6),
+        };
         let flow = Flow {
             protocol: target.protocol,
             source: SocketAddr::new(address, port),
@@ -301,6 +306,14 @@ fn host(number: u16, is_v6: bool) -> IpAddr {
     match is_v6 {
         false => Ipv4Addr::new(10, 0, 0, number as u8).into(),
         true => Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number).into(),
+    }
+}
+
+/// All hosts of a network: nobody who could be answered.
+fn group(is_v6: bool) -> IpAddr {
+    match is_v6 {
+        false => Ipv4Addr::new(224, 0, 0, 1).into(),
+        true => Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1).into(),
     }
 }
 

@@ -48,7 +48,7 @@ pub(in crate::api) async fn plan(
         let error = crate::instance::ReloadError::NoFile;
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error));
     };
-    let report = lock(&served.instance).plan(&next.checked().desired)?;
+    let report = lock(&served.instance).plan(next.checked())?;
     Ok(Json(report))
 }
 

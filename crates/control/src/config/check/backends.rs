@@ -12,10 +12,23 @@ use crate::config::raw::{At, RawBackend, RawService};
 use crate::config::source::Span;
 
 impl Checker<'_> {
-    pub(super) fn backends(&mut self, service: &RawService) -> Vec<Backend> {
-        let mut first: HashMap<(IpAddr, Option<u16>), Span> = HashMap::new();
-        let mut result = Vec::with_capacity(service.backends.len());
-        for raw in &service.backends {
+    /// The service's backends, and those it falls back on.
+    pub(super) fn backends(&mut self, service: &RawService) -> (Vec<Backend>, Vec<Backend>) {
+        let mut first = HashMap::new();
+        (
+            self.backend_list(service, &service.backends, &mut first),
+            self.backend_list(service, &service.health.sorry, &mut first),
+        )
+    }
+
+    fn backend_list(
+        &mut self,
+        service: &RawService,
+        list: &[RawBackend],
+        first: &mut HashMap<(IpAddr, Option<u16>), Span>,
+    ) -> Vec<Backend> {
+        let mut result = Vec::with_capacity(list.len());
+        for raw in list {
             self.backends += 1;
             if self.backends == MAX_BACKENDS + 1 {
                 self.report(
@@ -118,10 +131,10 @@ impl Checker<'_> {
         // Without a service address, the first backend says which family the others have.
         let (expected, of) = match vip {
             Some(vip) => (vip.is_ipv6(), "its service"),
-            None => (
-                service.backends[0].address.value.is_ipv6(),
-                "the first backend",
-            ),
+            None => {
+                let first = service.backends.first().unwrap_or(raw);
+                (first.address.value.is_ipv6(), "the first backend")
+            }
         };
         if vip == Some((*address).into()) {
             self.report(

@@ -107,6 +107,7 @@ impl Checker<'_> {
                 for to in service
                     .backends
                     .iter()
+                    .chain(&service.health.sorry)
                     .filter_map(|backend| Destination::of(service, &id.value, backend))
                     .filter(|to| to.port.is_none() == any)
                 {

@@ -21,7 +21,7 @@ impl Checker<'_> {
             );
         }
         let mut first = HashMap::new();
-        for backend in &service.backends {
+        for backend in service.backends.iter().chain(&service.health.sorry) {
             match (&service.quic, &backend.quic_server_id) {
                 (Some(quic), Some(id)) => {
                     self.server_id(quic.value.server_id_length, id, &mut first);

@@ -5,9 +5,14 @@ use engine::desired::{Backend, ForwardingMode, Service, ServiceId};
 use super::Checker;
 use crate::config::limits::{MAX_PREFIXES, MAX_SERVICES};
 use crate::config::raw::{At, RawService};
+use crate::health::ServiceHealth;
 
 impl Checker<'_> {
-    pub(super) fn service(&mut self, index: usize, raw: &RawService) -> Option<Service> {
+    pub(super) fn service(
+        &mut self,
+        index: usize,
+        raw: &RawService,
+    ) -> Option<(Service, ServiceHealth)> {
         if index == MAX_SERVICES {
             self.report_help(
                 &raw.span,
@@ -24,12 +29,13 @@ impl Checker<'_> {
         self.has_backends(raw);
         self.gue_port(raw.mode, raw.gue_port.as_ref());
         self.quic(raw);
-        let backends = self.backends(raw);
+        let (backends, sorry) = self.backends(raw);
+        let health = self.health(raw, sorry);
         let ring_log2 = raw
             .ring_slots
             .as_ref()
             .map(|slots| self.ring_log2(slots, &backends));
-        Some(Service {
+        let service = Service {
             mode: raw.mode?,
             affinity: raw.affinity,
             track: raw.track.as_ref().map(|at| at.value).unwrap_or_default(),
@@ -37,10 +43,12 @@ impl Checker<'_> {
                 .transition_window
                 .as_ref()
                 .map_or(Service::TRANSITION_WINDOW, |at| at.value),
+            no_backend: raw.no_backend,
             quic: raw.quic.as_ref().map(|at| at.value),
             ring_log2,
             ..Service::new(raw.id.as_ref()?.value, backends)
-        })
+        };
+        Some((service, health))
     }
 
     fn has_backends(&mut self, raw: &RawService) {

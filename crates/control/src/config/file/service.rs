@@ -1,11 +1,14 @@
 //! `[[service]]` and its backends.
 
-use engine::desired::{Affinity, BackendState, ForwardingMode, Quic, QuicServerId, Track};
+use engine::desired::{
+    Affinity, BackendState, ForwardingMode, NoBackend, Quic, QuicServerId, Track,
+};
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::health::health;
 use super::{number, word};
-use crate::config::limits::{MAX_RING_SLOTS, MAX_WEIGHT, MIN_RING_SLOTS};
+use crate::config::limits::{MAX_QUIC_CONFIG, MAX_RING_SLOTS, MAX_WEIGHT, MIN_RING_SLOTS};
 use crate::config::problem::Problem;
 use crate::config::raw::{At, RawBackend, RawService};
 use crate::config::reader::{Reader, Table};
@@ -14,11 +17,8 @@ use crate::config::words;
 
 const BACKENDS_EXAMPLE: &str = "[\"10.0.0.2\", \"10.0.0.3\"]";
 
-/// The largest config rotation; seven marks connection IDs that are not routable.
-const MAX_QUIC_CONFIG: u8 = 6;
-
 pub(super) fn services<'a>(reader: &mut Reader<'a>, root: Table<'a>) -> Vec<RawService> {
-    let Some(value) = root.fields.get("service") else {
+    let Some(value) = root.get("service") else {
         return Vec::new();
     };
     // `[service]` is the usual slip.
@@ -35,11 +35,15 @@ pub(super) fn services<'a>(reader: &mut Reader<'a>, root: Table<'a>) -> Vec<RawS
     };
     array
         .iter()
-        .filter_map(|value| service(reader, value))
+        .filter_map(|value| service(reader, root, value))
         .collect()
 }
 
-fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Option<RawService> {
+fn service<'a>(
+    reader: &mut Reader<'a>,
+    root: Table<'a>,
+    value: &'a Spanned<DeValue<'a>>,
+) -> Option<RawService> {
     let span = value.span();
     let Some(fields) = value.get_ref().as_table() else {
         reader.problems.push(Problem::new(
@@ -49,23 +53,8 @@ fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Opti
         ));
         return None;
     };
-    let table = Table {
-        name: "a service",
-        fields,
-    };
-    let known = [
-        "address",
-        "mode",
-        "affinity",
-        "track",
-        "transition_window",
-        "echo",
-        "quic",
-        "gue_port",
-        "ring_slots",
-        "backends",
-    ];
-    reader.deny_unknown(table, &known);
+    let table = root.inner("service", fields)?;
+    reader.deny_unknown(table);
     let example = "tcp://10.0.0.10:80";
     if !fields.contains_key("address") {
         let example = format!("{example:?}");
@@ -78,6 +67,7 @@ fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Opti
         false => Some(ForwardingMode::default()),
     };
     let affinity = reader.choice(table, "affinity", &Affinity::ALL);
+    let no_backend = reader.choice(table, "no_backend", &NoBackend::ALL);
     Some(RawService {
         id: word(reader, table, "address", example, words::service_id),
         mode,
@@ -91,6 +81,7 @@ fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Opti
             words::transition_window,
         ),
         echo: reader.boolean(table, "echo"),
+        no_backend: no_backend.map(|at| at.value).unwrap_or_default(),
         quic: quic(reader, table),
         gue_port: number(reader, table, "gue_port", 1, u16::MAX),
         ring_slots: number(reader, table, "ring_slots", MIN_RING_SLOTS, MAX_RING_SLOTS),
@@ -99,23 +90,21 @@ fn service<'a>(reader: &mut Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Opti
             Some(_) => true,
             None => false,
         },
-        backends: backends(reader, table),
+        backends: backends(reader, table, "backends"),
+        health: health(reader, table),
         span,
     })
 }
 
 /// `quic = true`, or a table for what is not as usual.
 fn quic<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Option<At<Quic>> {
-    let value = service.fields.get("quic")?;
+    let value = service.get("quic")?;
     let quic = match value.get_ref() {
         DeValue::Boolean(false) => return None,
         DeValue::Boolean(true) => Quic::default(),
         DeValue::Table(fields) => {
-            let table = Table {
-                name: "quic",
-                fields,
-            };
-            reader.deny_unknown(table, &["server_id_length", "config"]);
+            let table = service.inner("quic", fields)?;
+            reader.deny_unknown(table);
             let longest = QuicServerId::MAX_LENGTH.to_le_bytes()[0];
             let length = number(reader, table, "server_id_length", 1, longest);
             let default = Quic::default();
@@ -140,22 +129,23 @@ fn quic<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Option<At<Quic>> {
     })
 }
 
-fn backends<'a>(reader: &mut Reader<'a>, service: Table<'a>) -> Vec<RawBackend> {
-    let Some(array) = reader.array(service, "backends", BACKENDS_EXAMPLE) else {
+/// The backends under `key`.
+pub(super) fn backends<'a>(
+    reader: &mut Reader<'a>,
+    service: Table<'a>,
+    key: &str,
+) -> Vec<RawBackend> {
+    let Some(array) = reader.array(service, key, BACKENDS_EXAMPLE) else {
         return Vec::new();
     };
     array
         .iter()
         .filter_map(|value| match value.get_ref() {
             DeValue::Table(fields) => {
-                let table = Table {
-                    name: "a backend",
-                    fields,
-                };
-                backend_table(reader, table, value)
+                backend_table(reader, service.inner("backends", fields)?, value)
             }
             _ => reader
-                .text_value(value, "backends", "10.0.0.2:8000")?
+                .text_value(value, key, "10.0.0.2:8000")?
                 .backend(&mut reader.problems),
         })
         .collect()
@@ -167,16 +157,7 @@ fn backend_table<'a>(
     table: Table<'a>,
     value: &'a Spanned<DeValue<'a>>,
 ) -> Option<RawBackend> {
-    let known = [
-        "address",
-        "port",
-        "mac",
-        "weight",
-        "state",
-        "gue_port",
-        "quic_server_id",
-    ];
-    reader.deny_unknown(table, &known);
+    reader.deny_unknown(table);
     if !table.fields.contains_key("address") {
         reader.missing(value.span(), "a backend", "address", "\"10.0.0.2\"");
     }

@@ -1,5 +1,7 @@
 //! The table of errors, and what good configurations become.
 
+mod health;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -12,6 +14,8 @@ use super::*;
 /// Cases separated by lines of `=`: the input, a line `---`, the errors in full. An input that
 /// begins with `$` is flags. `UPDATE_EXPECT=1` writes what comes out; read the diff then.
 const ERRORS: &str = include_str!("errors.txt");
+/// A service.
+const ONE: &str = "[[service]]\naddress = \"tcp://10.0.0.10:80\"\nbackends = [\"10.0.0.2\"]";
 const SEPARATOR: &str = "\n================================\n";
 
 fn errors_of(input: &str) -> String {
@@ -44,6 +48,7 @@ fn run_flags(line: &str) -> Result<Checked, ConfigError> {
         mode: all("--mode").first().map(String::as_str),
         backends: all("--backend"),
         weights: all("--weight"),
+        health: all("--health").first().map(String::as_str),
     })
 }
 
@@ -89,8 +94,9 @@ fn the_example_parses_and_the_defaults_it_shows_are_the_defaults() {
         writeln!(text, "{}", field.unwrap_or(line)).unwrap();
         text
     });
-    let full = parse("shown.toml", &shown).unwrap().desired;
-    let plain = checked.desired;
+    let full = parse("shown.toml", &shown).unwrap();
+    assert_eq!(full.metrics.per_backend, checked.metrics.per_backend);
+    let (full, plain) = (full.desired, checked.desired);
     assert_eq!(
         full.nat.address.map(IpAddr::from),
         Some(IpAddr::from([10, 0, 0, 10]))
@@ -243,6 +249,25 @@ fn service_addresses_are_addresses_and_prefixes_of_both_families() {
 }
 
 #[test]
+fn metrics_are_served_where_it_is_said_and_nowhere_else() {
+    let checked = |text: &str| parse("lb.toml", &format!("{text}\n{ONE}")).unwrap();
+    let silent = checked("");
+    assert_eq!(silent.metrics, MetricsSettings::default());
+    assert_eq!(silent.metrics.listen, None);
+    let local = checked("[metrics]\nlisten = \"[::1]:9464\"\nper_backend = false");
+    let listen = "[::1]:9464".parse().ok();
+    let per_backend = false;
+    let settings = MetricsSettings {
+        listen,
+        per_backend,
+    };
+    assert_eq!((local.metrics, local.warnings), (settings, vec![]));
+    let open = checked("[metrics]\nlisten = \"0.0.0.0:9464\"");
+    assert_eq!(open.warnings.len(), 1);
+    assert!(open.warnings[0].starts_with("whoever reaches 0.0.0.0:9464 can read the metrics"));
+}
+
+#[test]
 fn backends_are_written_in_one_word_in_both_families() {
     let mac = Some(Mac([0xde, 0xad, 0xbe, 0xef, 0, 2]));
     for (written, port, mac) in [
@@ -265,7 +290,7 @@ fn backends_are_written_in_one_word_in_both_families() {
 
 #[test]
 fn the_fields_of_a_service_arrive() {
-    use engine::desired::{BackendState, ForwardingMode, Quic, QuicServerId, Track};
+    use engine::desired::{BackendState, ForwardingMode, NoBackend, Quic, QuicServerId, Track};
     let udp = "udp://10.0.0.10:443";
     let backend = Backend::new([10, 0, 0, 2]);
     let plain = one(udp, "", "\"10.0.0.2\"");
@@ -298,6 +323,11 @@ fn the_fields_of_a_service_arrive() {
             with(|s| s.transition_window = MAX_TRANSITION_WINDOW),
         ),
         ("echo = false", with(|s| s.echo = false)),
+        ("no_backend = \"reject\"", plain.clone()),
+        (
+            "no_backend = \"drop\"",
+            with(|s| s.no_backend = NoBackend::Drop),
+        ),
         ("quic = false", plain.clone()),
     ] {
         assert_eq!(one(udp, fields, "\"10.0.0.2\""), expected, "{fields}");
@@ -330,7 +360,8 @@ fn the_fields_of_a_service_arrive() {
 fn the_settings_of_an_instance_arrive() {
     let text = "[nat]\naddress6 = \"2001:db8::1\"\n[tunnel]\nsource = \"10.0.0.1\"\n\
                 source6 = \"2001:db8::2\"\nttl = 255\nentropy = true\n[limits]\n\
-                exceptions = 7\nexceptions_per_second = 8\nicmp_errors_per_second = 0\n";
+                exceptions = 7\nexceptions_per_second = 8\nicmp_errors_per_second = 0\n\
+                rejections_per_second = 9\n";
     let desired = parse("lb.toml", text).unwrap().desired;
     let show = |address: Option<IpAddr>| address.unwrap().to_string();
     assert_eq!(show(desired.nat.address6.map(IpAddr::V6)), "2001:db8::1");
@@ -343,9 +374,10 @@ fn the_settings_of_an_instance_arrive() {
         (
             limits.exceptions,
             limits.exceptions_per_second,
-            limits.icmp_errors_per_second
+            limits.icmp_errors_per_second,
+            limits.rejections_per_second
         ),
-        (7, 8, 0)
+        (7, 8, 0, 9)
     );
 }
 
@@ -379,6 +411,18 @@ fn what_has_no_effect_is_warned_about() {
     assert_eq!(warnings("ipip", "track = \"always\"", "weight = 1"), 0);
     assert_eq!(warnings("ipip", "", "state = \"drain\""), 1);
     assert_eq!(warnings("nat", "", "state = \"down\""), 1);
+    assert_eq!(
+        warnings(
+            "nat",
+            "slow_start = \"1s\"\non_down = \"keep\"",
+            "weight = 1"
+        ),
+        2
+    );
+    assert_eq!(
+        warnings("nat", "slow_start = \"1s\"\nhealth = \"tcp\"", "weight = 1"),
+        0
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ fn what_is_written_means_what_was_read() {
 
 #[test]
 fn numbers_stay_as_they_were_written() {
-    let text = "a = 0xffffffffffffffff\nb = 1.50\nc = true\nd = 1979-05-27\n";
+    let text = "a = 0x7fffffffffffffff\nb = 1.50\nc = true\nd = 1979-05-27\n";
     assert_eq!(Fields::parse(text).unwrap().to_string(), text);
 }
 

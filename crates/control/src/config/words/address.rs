@@ -1,6 +1,6 @@
 //! Addresses: of services, of prefixes, of hosts, with their ports.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use engine::desired::{Prefix, Protocol, ServiceId, ServicePort};
 
@@ -114,6 +114,28 @@ pub(super) fn split_port(text: &str) -> Result<(Span, Option<Span>), Mistake> {
         }
         _ => Ok((0..text.len(), None)),
     }
+}
+
+/// `127.0.0.1:9464`, `[::1]:9464`: where to listen.
+pub(in crate::config) fn socket_address(text: &str) -> Result<SocketAddr, Mistake> {
+    const EXPECTED: &str = "expected a port from 1 to 65535";
+    let (host, port) = split_port(text)?;
+    let address = ip_address(&text[host.clone()]).map_err(|mistake| mistake.shift(host.start))?;
+    let bracketed = match address.is_ipv6() {
+        true => format!("[{address}]"),
+        false => address.to_string(),
+    };
+    let Some(port) = port else {
+        return Err(Mistake::new(
+            text.len()..text.len(),
+            format!("no port in {text:?}"),
+            "expected :PORT here",
+        )
+        .help(format!("write \"{bracketed}:9464\"")));
+    };
+    let number =
+        port_number(&text[port.clone()], EXPECTED).map_err(|mistake| mistake.shift(port.start))?;
+    Ok(SocketAddr::new(address, number))
 }
 
 /// `10.0.0.10`, `10.1.0.0/24`.

@@ -29,6 +29,7 @@ pub(super) fn service_fields(service: &Service) -> Fields {
         track,
         transition_window,
         echo,
+        no_backend,
         quic,
         backends: _,
         ring_log2,
@@ -45,6 +46,7 @@ pub(super) fn service_fields(service: &Service) -> Fields {
             format!("{}s", transition_window.as_secs()),
         ),
         ("echo", echo.to_string()),
+        ("no_backend", no_backend.to_string()),
         ("quic", quic.unwrap_or_else(|| "false".into())),
         (
             "ring_slots",
