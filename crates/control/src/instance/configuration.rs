@@ -29,8 +29,9 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// What an instance starts with, what was changed by hand under an earlier process included;
-    /// the options' `desired` becomes that. Second: what is worth telling.
+    /// What an instance starts with, what was changed by hand under an earlier process included; the
+    /// options' `desired` becomes that. Second: what is worth telling. The caller has the instance's
+    /// lock.
     pub(super) fn at_start(options: &mut RunOptions) -> Result<(Self, Vec<String>), ConfigError> {
         let source = match &options.origin {
             Some(origin) => origin.file.display().to_string(),
@@ -43,6 +44,10 @@ impl Configuration {
         let base = Base::parse(&source, options.text.clone(), interfaces)?;
         let mut overrides = Saved::load(&options.name).overrides;
         let (effective, dropped) = overrides.fit(&base);
+        if !dropped.is_empty() {
+            let overrides = overrides.clone();
+            Saved::update(&options.name, |saved| saved.overrides = overrides);
+        }
         options.desired.clone_from(&effective.desired);
         let configuration = Self {
             origin: options.origin.clone(),
