@@ -173,9 +173,13 @@ fn the_terminal_is_as_it_was_however_top_ends() {
     let mut top = OnTerminal::start(&scene);
     top.until("tcp://10.0.0.10:8000");
     top.press("\rd");
-    top.until("not supported yet");
+    top.until(": done");
     top.press("q");
     assert_restored(top.end());
+    let status = scene.status();
+    let drained = status.services[0].backends.iter();
+    let drained = drained.filter(|backend| backend.state == "drain").count();
+    assert_eq!((drained, status.configuration.overrides), (1, 1));
 
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
         let top = OnTerminal::start(&scene);

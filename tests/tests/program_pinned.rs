@@ -109,7 +109,7 @@ fn set_meta(pins: &Pins, change: impl Fn(&mut [u8; 256])) {
 
 fn set_version(pins: &Pins, version: u32) {
     set_meta(pins, |meta| {
-        meta[8..12].copy_from_slice(&version.to_ne_bytes())
+        meta[8..12].copy_from_slice(&version.to_ne_bytes());
     });
 }
 
@@ -266,6 +266,10 @@ fn larger_tables_hold_what_the_smaller_ones_held() {
     let mut smaller = larger.clone();
     smaller.limits.exceptions = 10;
     let refused = plane.replace(plane.settings(), &smaller.limits, &image, false);
-    assert!(refused.is_err());
+    let refused = refused.expect_err("refused").to_string();
+    assert!(
+        refused.contains("room for 10 entries, and holds 900"),
+        "{refused}"
+    );
     adopt(&pinned.0, &larger).expect("adopted");
 }

@@ -45,6 +45,18 @@ pub enum EngineError {
         /// What is wrong with them.
         what: String,
     },
+    /// Live flows do not fit a table that is to be smaller.
+    #[error(
+        "map {table} is to have room for {limit} entries, and holds {entries} of live flows, which would be cut off: raise [limits], or wait until they are over"
+    )]
+    TableTooSmall {
+        /// Name of the map.
+        table: &'static str,
+        /// Entries it holds.
+        entries: usize,
+        /// Room it is to have.
+        limit: u32,
+    },
     /// A map operation failed.
     #[error("map {map}: {operation} failed: {source}")]
     Map {

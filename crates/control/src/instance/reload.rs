@@ -34,7 +34,7 @@ pub enum ReloadError {
     Config(#[from] ConfigError),
     /// The file wants what only a new start can do.
     #[error(
-        "these cannot change while packets flow; restart evenkeel for them, or change them back:\n  {}\n\nnothing was changed",
+        "these cannot change while packets flow; change them back, or stop balancing for them with `evenkeel stop`:\n  {}\n\nnothing was changed",
         .0.join("\n  ")
     )]
     Restart(Vec<String>),
@@ -61,6 +61,7 @@ impl From<EngineError> for ReloadError {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::RestartNeeded { what } => Self::Restart(vec![what]),
+            EngineError::TableTooSmall { .. } => Self::Restart(vec![error.to_string()]),
             EngineError::HalfChanged { .. } => Self::HalfChanged(error),
             error => Self::Engine(error),
         }

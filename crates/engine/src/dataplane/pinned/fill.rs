@@ -149,8 +149,10 @@ where
     let Some(map) = old.raw(name, size_of::<K>(), size_of::<V>())? else {
         return Ok(());
     };
+    let mut held = 0;
     let mut result = Ok(());
     map.for_each(BATCH, |key: &K, value: &V| {
+        held += 1;
         if result.is_ok() {
             result = match pass {
                 Pass::Before => new.set(key, value),
@@ -159,5 +161,14 @@ where
         }
     })
     .map_err(map_error(name, "read"))?;
-    result.map_err(map_error(name, "fill"))
+    match result {
+        Err(error) if error.raw_os_error() == Some(libc::E2BIG) => {
+            Err(EngineError::TableTooSmall {
+                table: name,
+                entries: held,
+                limit: entries,
+            })
+        }
+        result => result.map_err(map_error(name, "fill")),
+    }
 }
