@@ -141,7 +141,7 @@ impl fmt::Display for What {
                 milliseconds,
                 ..
             } => {
-                write!(f, "{summary} ({milliseconds} ms)")
+                write!(f, "applied: {summary} ({milliseconds} ms)")
             }
             Self::Refused { problem } => write!(f, "the configuration was not applied\n{problem}"),
             Self::ProgramExchanged { reason } => {

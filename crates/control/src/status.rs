@@ -245,7 +245,7 @@ impl fmt::Display for Reloaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "reloaded: services: {} ({} added, {} removed, {} changed), \
+            "services: {} ({} added, {} removed, {} changed), \
              backends: {} ({} added, {} leaving, {} died); slots with another owner: {}",
             self.services,
             self.services_added,

@@ -1,6 +1,7 @@
 //! The arguments of what is done to a running instance.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use control::overrides::{AffinityWord, ModeWord};
@@ -158,9 +159,9 @@ pub(crate) enum BackendCommand {
         /// Wait until it has none left
         #[arg(long)]
         wait: bool,
-        /// Give up waiting after so many seconds, with exit code 1; it drains on
-        #[arg(long, value_name = "SECONDS", requires = "wait")]
-        timeout: Option<u64>,
+        /// Give up waiting after this time, with exit code 1; it drains on
+        #[arg(long, value_name = "TIME", requires = "wait", value_parser = time)]
+        timeout: Option<Duration>,
     },
     /// Give a backend new connections again
     Undrain(Which),
@@ -177,10 +178,10 @@ pub(crate) enum BackendCommand {
         #[command(flatten)]
         of: Of,
     },
-    /// List the backends of a service
+    /// List the backends of a service, or of all
     List {
         /// As tcp://10.0.0.10:443
-        service: String,
+        service: Option<String>,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -236,4 +237,37 @@ pub(crate) struct Events {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) of: Of,
+}
+
+/// `30s`, `5m` or `2h`; a number alone means seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let seconds = match unit {
+        "h" => 3_600,
+        "m" => 60,
+        _ => 1,
+    };
+    let number: Option<u64> = number.parse().ok();
+    let seconds = number.and_then(|number| number.checked_mul(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "expected a time such as 30s, 5m or 2h".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_with_a_unit_or_of_seconds() {
+        for (text, seconds) in [("30", 30), ("0s", 0), ("5m", 300), ("2h", 7_200)] {
+            assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "s", "5 m", "-1", "1d", "18446744073709551615h"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
 }

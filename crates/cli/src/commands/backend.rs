@@ -9,9 +9,9 @@ use control::api::model::BackendPatch;
 use control::api::{self, ApiError};
 use control::config::BackendName;
 use control::overrides::{BackendSpec, StateWord};
-use control::status::BackendStatus;
+use control::status::{BackendStatus, ServiceStatus};
 
-use super::live::{name, told, wait};
+use super::live::{each_service, name, told, wait};
 use crate::arguments::live::{Backend, BackendCommand, Of, Which};
 use crate::output::{stdout, tell};
 
@@ -45,7 +45,7 @@ pub(crate) fn backend(arguments: Backend) -> Result<ExitCode> {
         } => {
             state(&which, StateWord::Drain)?;
             if waits {
-                return drained(&which, timeout.map(Duration::from_secs));
+                return drained(&which, timeout);
             }
         }
         BackendCommand::Undrain(which) => state(&which, StateWord::Up)?,
@@ -62,7 +62,7 @@ pub(crate) fn backend(arguments: Backend) -> Result<ExitCode> {
             let which = (service.as_str(), backend.as_str());
             told(&wait(api::patch_backend(&name(&of), which, &patch))??)?;
         }
-        BackendCommand::List { service, json, of } => list(&service, json, &of)?,
+        BackendCommand::List { service, json, of } => list(service.as_deref(), json, &of)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -134,16 +134,28 @@ fn left(backend: &BackendStatus) -> String {
     }
 }
 
-fn list(service: &str, json: bool, of: &Of) -> Result<()> {
+/// The backends of one service, or of all.
+fn list(service: Option<&str>, json: bool, of: &Of) -> Result<()> {
+    let Some(service) = service else {
+        return each_service(of, |service| {
+            if json {
+                writeln!(stdout(), "{}", serde_json::to_string(service)?)?;
+                return Ok(());
+            }
+            writeln!(stdout(), "{}", service.service)?;
+            write_backends(service)
+        });
+    };
     let service = wait(api::fetch_service(&name(of), service))??;
     if json {
-        writeln!(
-            stdout(),
-            "{}",
-            serde_json::to_string_pretty(&service.backends)?
-        )?;
+        let backends = serde_json::to_string_pretty(&service.backends)?;
+        writeln!(stdout(), "{backends}")?;
         return Ok(());
     }
+    write_backends(&service)
+}
+
+fn write_backends(service: &ServiceStatus) -> Result<()> {
     writeln!(
         stdout(),
         "{:<32} {:<11} {:>6} {:>7} {:>9} {:>9}",

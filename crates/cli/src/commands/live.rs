@@ -4,8 +4,10 @@ use std::future::Future;
 use std::io::Write;
 
 use anyhow::Result;
+use control::api;
+use control::api::model::ServiceQuery;
 use control::instance::default_name;
-use control::status::Reloaded;
+use control::status::{Reloaded, ServiceStatus};
 
 use super::source::warn;
 use crate::arguments::live::Of;
@@ -29,6 +31,23 @@ pub(super) fn told(reloaded: &Reloaded) -> Result<()> {
     for warning in &reloaded.warnings {
         warn(warning);
     }
-    writeln!(stdout(), "{reloaded}")?;
+    writeln!(stdout(), "applied: {reloaded}")?;
     Ok(())
+}
+
+/// Every service of an instance, page by page.
+pub(super) fn each_service(
+    of: &Of,
+    mut each: impl FnMut(&ServiceStatus) -> Result<()>,
+) -> Result<()> {
+    let name = name(of);
+    let mut query = ServiceQuery::default();
+    loop {
+        let page = wait(api::fetch_services(&name, &query))??;
+        page.services.iter().try_for_each(&mut each)?;
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(()),
+        }
+    }
 }

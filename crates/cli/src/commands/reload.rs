@@ -20,6 +20,6 @@ pub(crate) fn reload(arguments: &Reload) -> Result<ExitCode> {
     for warning in &reloaded.warnings {
         warn(warning);
     }
-    writeln!(stdout(), "{reloaded}")?;
+    writeln!(stdout(), "reloaded: {reloaded}")?;
     Ok(ExitCode::SUCCESS)
 }

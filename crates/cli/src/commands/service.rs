@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use control::api;
-use control::api::model::ServiceQuery;
 use control::overrides::{BackendSpec, ServiceSpec};
 use control::status::ServiceStatus;
 
-use super::live::{name, told, wait};
+use super::live::{each_service, name, told, wait};
 use crate::arguments::live::{Of, Service, ServiceCommand};
 use crate::output::stdout;
 
@@ -46,8 +45,6 @@ pub(crate) fn service(arguments: Service) -> Result<ExitCode> {
 }
 
 fn list(json: bool, of: &Of) -> Result<()> {
-    let name = name(of);
-    let mut query = ServiceQuery::default();
     if !json {
         writeln!(
             stdout(),
@@ -58,16 +55,7 @@ fn list(json: bool, of: &Of) -> Result<()> {
             "new flows"
         )?;
     }
-    loop {
-        let page = wait(api::fetch_services(&name, &query))??;
-        for service in &page.services {
-            write(service, json)?;
-        }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => return Ok(()),
-        }
-    }
+    each_service(of, |service| write(service, json))
 }
 
 fn write(service: &ServiceStatus, json: bool) -> Result<()> {
