@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use abi::directory::{DirectoryKey as _, KeyV4, Target};
 use abi::slot::{Slot, TRANSITION};
 
 use super::*;
@@ -57,7 +58,6 @@ fn seen(scene: &Scene) -> Seen {
         _ => backend(slot.current()),
     };
     let found = scene.maps.found();
-    let keys = &scene.live.keys;
     let rings = (0..).zip(&image.services).filter_map(|(index, entry)| {
         let first = entry.ring.first_slot() as usize;
         let slots = &image.slots[first..first + entry.ring.length() as usize];
@@ -65,10 +65,9 @@ fn seen(scene: &Scene) -> Seen {
         Some((service(index)?, (entry.flags, entry.quic_config, slots)))
     });
     Seen {
-        directory: keys
-            .directory
-            .iter()
-            .map(|(key, target)| (*key, (target.kind, named(target.service))))
+        directory: directory(image)
+            .into_iter()
+            .map(|(key, target)| (key, (target.kind, named(target.service))))
             .collect(),
         prefixes: found
             .prefixes
@@ -84,9 +83,26 @@ fn seen(scene: &Scene) -> Seen {
     }
 }
 
+/// The keys of the IPv4 directory that packets read.
+fn directory(image: &crate::image::Image) -> BTreeMap<Key, Target> {
+    let buckets = image.directory.buckets.iter();
+    let entries = buckets.flat_map(|bucket| bucket.entries);
+    let taken = entries.filter(|entry| entry.key != KeyV4::default());
+    let decoded = taken.map(|entry| {
+        let (address, port, protocol) = entry.key.parts();
+        let key = Key {
+            address: Ipv4Addr::from(address.get()).into(),
+            port: port.get(),
+            protocol,
+        };
+        (key, entry.target)
+    });
+    decoded.collect()
+}
+
 #[test]
 fn what_is_adopted_is_what_was_left_and_the_same_configuration_changes_nothing() {
-    let mut services = every_mode(&[2, 3, 4]);
+    let mut services = every_mode(&[2, 3, 4, 5]);
     let mut scene = Scene::new(&desired(&services));
     // Somebody drains, somebody is dead, somebody leaves, somebody comes.
     for one in &mut services {
@@ -111,6 +127,7 @@ fn what_is_adopted_is_what_was_left_and_the_same_configuration_changes_nothing()
         rosters.map(|roster| roster.changing.len()).collect()
     };
     let known = (members(&scene), changing(&scene));
+    assert!(known.1.iter().any(|changing| *changing > 0));
     adopt(&mut scene);
     assert_eq!((members(&scene), changing(&scene)), known);
     let applied = scene.apply(&desired(&services));
@@ -129,6 +146,9 @@ fn a_process_that_dies_at_any_write_leaves_what_the_next_makes_old_or_new_of() {
     new[2].ring_log2 = Some(7);
     new[3].backends[0].state = BackendState::Down;
     new.push(service(8443, ForwardingMode::Gue, &[7]));
+    let mut prefix = service(90, ForwardingMode::Ipip, &[7]);
+    prefix.id.address = Prefix::around([203, 0, 113, 0].into(), 25).unwrap();
+    new.push(prefix);
     let new = desired(&new);
     let after = |first: &Desired, then: &Desired| {
         let mut scene = Scene::new(first);
@@ -218,4 +238,27 @@ fn the_window_of_a_slot_in_transition_begins_anew() {
         scene.sweep();
     }
     assert_eq!(scene.states(), [64, 0, 0]);
+}
+
+#[test]
+fn backends_of_a_service_that_is_gone_die() {
+    let two = [
+        service(80, ForwardingMode::Ipip, &[2]),
+        service(81, ForwardingMode::Ipip, &[3]),
+    ];
+    let mut scene = Scene::new(&desired(&two));
+    let orphan = scene.maps.image.services[1];
+    assert_ne!(orphan, abi::service::Service::default());
+    scene.maps.image.services[1] = abi::service::Service::default();
+    scene.enter(7, 3, 1);
+    adopt(&mut scene);
+    assert_eq!(scene.maps.image.backends[1].flags & (ALIVE | TAKES_NEW), 0);
+    assert_eq!(scene.maps.image.backends[0].flags & ALIVE, ALIVE);
+    scene.apply(&desired(&two[..1]));
+    for _ in 0..6 {
+        scene.sweep();
+    }
+    assert!(scene.maps.exceptions.is_empty());
+    let nobody = abi::backend::Backend::default();
+    assert_eq!(scene.maps.image.backends[1], nobody);
 }
