@@ -262,3 +262,21 @@ fn backends_of_a_service_that_is_gone_die() {
     let nobody = abi::backend::Backend::default();
     assert_eq!(scene.maps.image.backends[1], nobody);
 }
+
+#[test]
+fn a_service_that_nothing_led_to_yet_when_the_process_died_is_led_to() {
+    let one = service(80, ForwardingMode::Ipip, &[2]);
+    let two = service(81, ForwardingMode::Ipip, &[3]);
+    let both = desired(&[one.clone(), two]);
+    let mut finished = Scene::new(&desired(std::slice::from_ref(&one)));
+    finished.apply(&both);
+    for call in 0..12 {
+        let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
+        scene.maps.die(call, u64::MAX);
+        let _ = scene.live.apply(&mut scene.maps, &both, &next_hop);
+        scene.maps.revive();
+        adopt(&mut scene);
+        scene.apply(&both);
+        assert!(seen(&scene) == seen(&finished), "dead at {call}");
+    }
+}
