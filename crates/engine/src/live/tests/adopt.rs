@@ -84,7 +84,7 @@ fn seen(scene: &Scene) -> Seen {
 }
 
 /// The keys of the IPv4 directory that packets read.
-fn directory(image: &crate::image::Image) -> BTreeMap<Key, Target> {
+fn directory(image: &Image) -> BTreeMap<Key, Target> {
     let buckets = image.directory.buckets.iter();
     let entries = buckets.flat_map(|bucket| bucket.entries);
     let taken = entries.filter(|entry| entry.key != KeyV4::default());
