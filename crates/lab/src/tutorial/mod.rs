@@ -22,7 +22,7 @@ pub use picture::{Picture, bar};
 use stage::Stage;
 use story::Ending;
 pub use style::Style;
-use telling::{Teller, time};
+use telling::Teller;
 
 /// What the requests showed.
 #[derive(Debug, Clone)]
@@ -77,11 +77,12 @@ fn play(run: &Run, lab: &Lab, interrupt: &Interrupt, teller: &mut Teller<'_>) ->
     teller.write(&picture.to_string())?;
     // Without this much there is no story to tell.
     judge(&stage, &balanced, &direct)?;
-    let Ending { flowing, held } = story::tell(&mut stage, teller)?;
-    sum_up(&flowing, &held, teller)?;
+    let ending = story::tell(&mut stage, teller)?;
+    teller.sum_up(&ending)?;
     let status = stage.ask(Command::Status)?;
     teller.write(&picture::status(&status, teller.style))?;
     stage.end_balancer(Command::Stop)?;
+    let Ending { flowing, held, .. } = ending;
     Ok(Shown {
         balanced,
         direct,
@@ -122,33 +123,4 @@ fn judge(stage: &Stage<'_>, balanced: &Summary, direct: &Summary) -> Result<()> 
         true => Ok(()),
         false => Err(stage.failure(found.join(", "))),
     }
-}
-
-/// What all of it cost.
-fn sum_up(flowing: &Counts, held: &HoldReport, teller: &mut Teller<'_>) -> Result<()> {
-    let style = teller.style;
-    let verdict = |bad: usize, text: String| match bad {
-        0 => style.good(&text),
-        _ => style.bad(&text),
-    };
-    let (failed, broken) = (flowing.failed(), held.broken.len());
-    teller.write(&format!("\n  {}\n\n", style.bold("in all")))?;
-    teller.write(&format!(
-        "    requests             {:>6} sent  {:>6} answered   {}   longest {}\n",
-        flowing.sent,
-        flowing.answered,
-        verdict(failed, format!("{failed:>3} failed")),
-        time(flowing.longest),
-    ))?;
-    teller.write(&format!(
-        "    held connections     {:>6} held  {:>6} requests   {}   longest {} ms\n",
-        held.opened,
-        held.answered,
-        verdict(broken, format!("{broken:>3} broken")),
-        held.latency.max_us / 1_000,
-    ))?;
-    teller.write(&format!(
-        "    tries in vain        {:>6} while a server was dead, each repeated\n\n",
-        flowing.tries_repeated(),
-    ))
 }

@@ -25,6 +25,8 @@ const TO_ADDED: usize = 20;
 /// What became of all requests of the story.
 pub(super) struct Ending {
     pub(super) flowing: Counts,
+    /// The longest time of those that began while no server was dead.
+    pub(super) longest_undisturbed: Duration,
     pub(super) held: HoldReport,
 }
 
@@ -33,6 +35,7 @@ pub(super) struct Story<'s, 'run, 't, 'out> {
     // The traffic ends before what answers it: fields are dropped in this order.
     flowing: Steady,
     holding: Option<Holding>,
+    longest_undisturbed: Duration,
     stage: &'s mut Stage<'run>,
     teller: &'t mut Teller<'out>,
 }
@@ -49,6 +52,7 @@ pub(super) fn tell(stage: &mut Stage<'_>, teller: &mut Teller<'_>) -> Result<End
     let mut story = Story {
         flowing,
         holding: None,
+        longest_undisturbed: Duration::ZERO,
         stage,
         teller,
     };
@@ -184,7 +188,7 @@ impl Story<'_, '_, '_, '_> {
 
     fn is_upgraded(&mut self) -> Result<()> {
         self.teller
-            .chapter("an upgrade: its process ends, another takes over")?;
+            .chapter("an upgrade, to the same version: its process ends, another takes over")?;
         self.teller.command(&self.stage.line(Command::Leave))?;
         self.stage.end_balancer(Command::Leave)?;
         self.goes_on()
@@ -224,7 +228,11 @@ impl Story<'_, '_, '_, '_> {
             let complaint = format!("a held connection to {server} broke: {}", broken.reason);
             self.teller.expect(false, &complaint)?;
         }
-        Ok(Ending { flowing, held })
+        Ok(Ending {
+            flowing,
+            longest_undisturbed: self.longest_undisturbed,
+            held,
+        })
     }
 
     /// Runs a command and shows it.
@@ -253,6 +261,7 @@ impl Story<'_, '_, '_, '_> {
             reasons.join("; ")
         );
         self.teller.expect(reasons.is_empty(), &complaint)?;
+        self.longest_undisturbed = self.longest_undisturbed.max(counts.longest);
         Ok(counts)
     }
 

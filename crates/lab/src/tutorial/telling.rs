@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Style;
 use super::picture::bar;
+use super::story::Ending;
 use crate::error::{Error, Result};
 use crate::fetch::{Counts, HoldReport};
 
@@ -70,6 +71,41 @@ impl<'a> Teller<'a> {
         self.complaints.push(complaint.to_owned());
         let text = self.style.bad(complaint);
         self.fact(&text)
+    }
+
+    /// What all of it cost.
+    pub(super) fn sum_up(&mut self, ending: &Ending) -> Result<()> {
+        let Ending { flowing, held, .. } = ending;
+        let style = self.style;
+        let verdict = |bad: usize, what: &str| match bad {
+            0 => style.good(&format!("{bad:>4} {what}")),
+            _ => style.bad(&format!("{bad:>4} {what}")),
+        };
+        let longest = |time: Duration| format!("longest {:>5} ms", time.as_millis());
+        let lines = [
+            format!(
+                "requests        {:>6} sent  {:>6} answered  {}  {}",
+                flowing.sent,
+                flowing.answered,
+                verdict(flowing.failed(), "failed"),
+                longest(ending.longest_undisturbed),
+            ),
+            format!(
+                "  a server dead {:>6}{:<37}{}",
+                flowing.tries_repeated(),
+                " tries failed and were repeated",
+                longest(flowing.longest),
+            ),
+            format!(
+                "connections     {:>6} held  {:>6} requests  {}  {}",
+                held.opened,
+                held.answered,
+                verdict(held.broken.len(), "broken"),
+                longest(Duration::from_micros(held.latency.max_us)),
+            ),
+        ];
+        let title = style.bold("in all");
+        self.write(&format!("\n  {title}\n\n    {}\n\n", lines.join("\n    ")))
     }
 }
 
@@ -157,5 +193,34 @@ mod tests {
         assert_eq!(teller.complaints, ["h3 got no request"]);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "\n  1  a backend dies\n     h3 got no request\n");
+    }
+
+    #[test]
+    fn the_sum_fits_80_columns_and_says_what_failed() {
+        let mut flowing = counts(50_000, 50_000);
+        flowing.sent += 12;
+        flowing.longest = Duration::from_secs(12);
+        let ending = Ending {
+            flowing,
+            longest_undisturbed: Duration::from_millis(7),
+            held: HoldReport {
+                opened: 20,
+                answered: 123_456,
+                ..HoldReport::default()
+            },
+        };
+        let mut out = Vec::new();
+        Teller::new(&mut out, Style::plain())
+            .sum_up(&ending)
+            .unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        for part in [
+            "12 failed  longest     7 ms",
+            "0 broken",
+            "longest 12000 ms",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
     }
 }
