@@ -149,12 +149,10 @@ impl Picture<'_> {
     }
 }
 
-/// The counters, below a title.
+/// The counters, below a title; not indented, because they are 80 columns wide as they are.
 pub(super) fn status(text: &str, style: Style) -> String {
     let title = style.bold("counters of the data plane");
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    let text = lines.join("\n    ").replace("\n    \n", "\n\n");
-    format!("  {title}\n\n    {text}\n")
+    format!("  {title}\n\n{}\n", text.trim_end())
 }
 
 /// Microseconds as a person reads them.

@@ -13,8 +13,9 @@ use crate::output::stdout;
 
 /// Port of the service and of the backends.
 const PORT: u16 = 8000;
-/// Port of the backends that is checked. In mode `nat`, and with the service's address being the
-/// balancer's own, a check of the other one could have the ports of a client's connection.
+/// Port of the backends that is checked. Not `PORT`: in mode `nat` clients' connections to it come
+/// from the balancer's address, as checks do, and the answer to a check from a port that one of
+/// them has, or had a minute ago, goes to the client.
 const HEALTH_PORT: u16 = 8080;
 /// Port of the service that comes with the change.
 const ADDED_PORT: u16 = 8001;
