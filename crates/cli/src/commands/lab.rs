@@ -1,23 +1,17 @@
 //! `evenkeel lab`.
 
 mod clients;
+mod demo;
 
-use std::env::current_exe;
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use lab::serve::{ServeOptions, serve};
-use lab::topology::TUTORIAL;
-use lab::tutorial::{self, Style};
 use lab::{Blueprint, Interrupt, Lab, LabId};
 
 use crate::arguments::LabCommand;
 use crate::output::stdout;
-
-/// Port of the tutorial's service and backends.
-const TUTORIAL_PORT: u16 = 8000;
 
 pub(crate) fn lab(command: LabCommand) -> Result<ExitCode> {
     match command {
@@ -29,7 +23,7 @@ pub(crate) fn lab(command: LabCommand) -> Result<ExitCode> {
             host,
             command,
         } => exec(&name, &host, &command)?,
-        LabCommand::Run { name } => run(&name)?,
+        LabCommand::Run { name } => demo::run(&name)?,
         LabCommand::Serve { name, listen } => {
             let interrupt = Interrupt::on_signals()?;
             serve(&ServeOptions { name, listen }, &interrupt, &mut stdout())?;
@@ -98,45 +92,4 @@ fn exec(name: &str, host: &str, command: &[String]) -> Result<()> {
     };
     // Does not come back unless it fails.
     Err(lab.host(host)?.exec(program, arguments).into())
-}
-
-fn run(name: &str) -> Result<()> {
-    let blueprint = blueprint(name)?;
-    if *blueprint.id() != LabId::new(&TUTORIAL, None)? {
-        bail!(
-            "expected `tutorial`, found {name:?}: the other labs are brought up with `evenkeel lab up {name}`"
-        );
-    }
-    let words = |text: &str| {
-        text.split_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let balance = format!(
-        "run veth6 --service tcp://10.0.0.10:{TUTORIAL_PORT} --backend 10.0.0.2 --backend 10.0.0.3"
-    );
-    let run = tutorial::Run {
-        blueprint,
-        program: current_exe()?,
-        serve: serve_arguments,
-        balance: words(&balance),
-        status: words("status"),
-        port: TUTORIAL_PORT,
-        requests: 100,
-    };
-    let interrupt = Interrupt::on_signals()?;
-    tutorial::run(
-        &run,
-        &interrupt,
-        Style::detect(&io::stdout()),
-        &mut stdout(),
-    )?;
-    Ok(())
-}
-
-fn serve_arguments(name: &str, listen: SocketAddr) -> Vec<String> {
-    let listen = listen.to_string();
-    ["lab", "serve", "--name", name, "--listen", &listen]
-        .map(str::to_owned)
-        .into()
 }

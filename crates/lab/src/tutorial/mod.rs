@@ -1,184 +1,126 @@
-//! `evenkeel lab run tutorial`: the whole thing once, with a picture at the end.
+//! `evenkeel lab run tutorial`: the whole thing once. A picture of an ordinary day, then a story
+//! of everything that may happen while requests flow, and what it cost them.
 
+mod command;
 mod picture;
+mod stage;
+mod story;
 mod style;
+mod telling;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::blueprint::Blueprint;
 use crate::error::{Error, Result};
-use crate::fetch::{FetchOptions, Summary, Target, fetch};
+use crate::fetch::{Counts, FetchOptions, HoldReport, Summary, Target, fetch};
 use crate::interrupt::Interrupt;
 use crate::lab::Lab;
-use crate::process::HostProcess;
-use crate::topology::{HostSpec, Role};
 
+pub use command::{Command, Run};
 pub use picture::{Picture, bar};
+use stage::Stage;
+use story::Ending;
 pub use style::Style;
-
-/// How long a program may take until it is ready, and `status` until it is done.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What to run.
-#[derive(Debug, Clone)]
-pub struct Run {
-    /// The lab, with its pass object.
-    pub blueprint: Blueprint,
-    /// The program that has the subcommands below: the current executable.
-    pub program: PathBuf,
-    /// Arguments that serve as this name on this address; has to write a line that starts
-    /// with `ready`.
-    pub serve: fn(name: &str, listen: SocketAddr) -> Vec<String>,
-    /// Arguments that balance, run in the load balancer's host; the same about `ready`.
-    pub balance: Vec<String>,
-    /// Arguments that print the counters, run in the same host while it balances.
-    pub status: Vec<String>,
-    /// Port of the service and of the backends.
-    pub port: u16,
-    /// Requests through the load balancer, and as many directly.
-    pub requests: usize,
-}
+use telling::Teller;
 
 /// What the requests showed.
 #[derive(Debug, Clone)]
 pub struct Shown {
-    /// Requests through the load balancer.
+    /// Requests through the load balancer before anything happened.
     pub balanced: Summary,
     /// Requests to the first backend directly.
     pub direct: Summary,
-    /// What `status` wrote.
-    pub status: String,
+    /// Requests that flowed while things happened.
+    pub flowing: Counts,
+    /// Connections that were held meanwhile.
+    pub held: HoldReport,
 }
 
 /// Brings the lab up, shows the load balancer at work, and takes the lab down, whatever
-/// happens. An error if a single request failed or a backend got none.
+/// happens. An error if a single request failed, a held connection broke, or requests went
+/// where they should not.
 pub fn run(run: &Run, interrupt: &Interrupt, style: Style, out: &mut dyn Write) -> Result<Shown> {
     let id = run.blueprint.id().clone();
-    let mut tell = |text: &str| {
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(Error::io("write to standard output"))
-    };
-    tell(&style.faint(&format!("bringing up lab {id} ...\n")))?;
+    let mut teller = Teller::new(out, style);
+    teller.progress(&format!("bringing up lab {id} ..."))?;
     let lab = run.blueprint.clone().interrupt(interrupt).up()?;
-    tell(&style.faint("sending requests ...\n\n"))?;
-    let shown = measure(run, &lab, interrupt)?;
+    let shown = play(run, &lab, interrupt, &mut teller)?;
     lab.down()?;
-    let picture = Picture {
-        topology: id.topology(),
-        port: run.port,
-        shown: &shown,
-        style,
-    };
-    tell(&picture.to_string())?;
-    judge(run, &shown).map(|()| shown)
+    if teller.complaints.is_empty() {
+        return Ok(shown);
+    }
+    Err(Error::Run {
+        found: teller.complaints.join(", "),
+        lab: id.to_string(),
+    })
 }
 
-fn measure(run: &Run, lab: &Lab, interrupt: &Interrupt) -> Result<Shown> {
-    let topology = lab.id().topology();
-    let mut servers = Vec::new();
-    for backend in topology.with_role(Role::Backend) {
-        let arguments = (run.serve)(backend.name, (backend.address(), run.port).into());
-        servers.push(start(run, lab, backend, &arguments, interrupt)?);
+fn play(run: &Run, lab: &Lab, interrupt: &Interrupt, teller: &mut Teller<'_>) -> Result<Shown> {
+    let mut stage = Stage::new(run, lab, interrupt)?;
+    teller.progress("sending requests ...\n")?;
+    for backend in stage.backends {
+        stage.serve(backend)?;
     }
-    let direct = match topology.with_role(Role::Backend).next() {
-        Some(backend) => requests(run, lab, (backend.address(), run.port).into(), interrupt)?,
-        None => Summary::default(),
+    let [first, _] = stage.backends;
+    let direct = requests(&stage, (first.address(), run.port).into())?;
+    stage.write_config(&run.config)?;
+    stage.balance()?;
+    let balanced = requests(&stage, stage.service(run.port))?;
+    let picture = Picture {
+        topology: lab.id().topology(),
+        port: run.port,
+        balanced: &balanced,
+        direct: &direct,
+        style: teller.style,
     };
-    let mut balancers = Vec::new();
-    let mut status = String::new();
-    let mut balanced = Summary::default();
-    for host in topology.with_role(Role::Balancer) {
-        balancers.push(start(run, lab, host, &run.balance, interrupt)?);
-        balanced = requests(run, lab, (topology.vip, run.port).into(), interrupt)?;
-        status = ask_status(run, lab, host)?;
-    }
-    // In this order, each with time to leave cleanly: the load balancer first.
-    for process in balancers.iter_mut().chain(&mut servers) {
-        process.stop()?;
-    }
+    teller.write(&picture.to_string())?;
+    // Without this much there is no story to tell.
+    judge(&stage, &balanced, &direct)?;
+    let ending = story::tell(&mut stage, teller)?;
+    teller.sum_up(&ending)?;
+    let status = stage.ask(Command::Status)?;
+    teller.write(&picture::status(&status, teller.style))?;
+    stage.end_balancer(Command::Stop)?;
+    let Ending { flowing, held, .. } = ending;
     Ok(Shown {
         balanced,
         direct,
-        status,
+        flowing,
+        held,
     })
 }
 
-fn start(
-    run: &Run,
-    lab: &Lab,
-    host: &HostSpec,
-    arguments: &[String],
-    interrupt: &Interrupt,
-) -> Result<HostProcess> {
-    let mut process = lab.host(host.name)?.spawn(&run.program, arguments)?;
-    process.wait_for_line("ready", PATIENCE, interrupt)?;
-    Ok(process)
-}
-
-fn requests(run: &Run, lab: &Lab, to: SocketAddr, interrupt: &Interrupt) -> Result<Summary> {
-    let Some(client) = lab.id().topology().with_role(Role::Client).next() else {
-        return Ok(Summary::default());
-    };
+fn requests(stage: &Stage<'_>, to: SocketAddr) -> Result<Summary> {
     let options = FetchOptions {
-        requests: run.requests,
-        interrupt: interrupt.clone(),
+        requests: stage.run.requests,
+        interrupt: stage.interrupt().clone(),
         timeout: Duration::from_secs(2),
         ..FetchOptions::new(Target::root(to))
     };
-    let report = lab.host(client.name)?.inside(|| fetch(&options))??;
-    interrupt.check()?;
+    let report = stage.client()?.inside(|| fetch(&options))??;
+    stage.check()?;
     Ok(report.summary)
 }
 
-fn ask_status(run: &Run, lab: &Lab, host: &HostSpec) -> Result<String> {
-    let mut process = lab.host(host.name)?.spawn(&run.program, &run.status)?;
-    let ended = process.wait(PATIENCE)?;
-    if ended.is_some_and(|status| status.success()) {
-        return Ok(process.output());
-    }
-    let how = ended.map_or_else(|| "no end".to_owned(), |status| status.to_string());
-    Err(Error::Run {
-        found: format!(
-            "`{}` ended with {how}: {}",
-            run.status.join(" "),
-            process.output()
-        ),
-        lab: lab.id().to_string(),
-    })
-}
-
-/// Whether this is what a load balancer should do.
-fn judge(run: &Run, shown: &Shown) -> Result<()> {
-    let topology = run.blueprint.id().topology();
+/// Whether the requests of the picture are what a load balancer should make of them.
+fn judge(stage: &Stage<'_>, balanced: &Summary, direct: &Summary) -> Result<()> {
     let mut found = Vec::new();
-    for (what, summary) in [("directly", &shown.direct), ("through lb", &shown.balanced)] {
-        if summary.answered != run.requests {
-            let reasons = summary
-                .failures
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>();
-            let missing = run.requests - summary.answered;
-            found.push(format!(
-                "{missing} requests {what} failed ({})",
-                reasons.join("; ")
-            ));
+    for (what, summary) in [("directly", direct), ("through lb", balanced)] {
+        if summary.answered != stage.run.requests {
+            let reasons: Vec<_> = summary.failures.keys().map(String::as_str).collect();
+            let missing = stage.run.requests - summary.answered;
+            let reasons = reasons.join("; ");
+            found.push(format!("{missing} requests {what} failed ({reasons})"));
         }
     }
-    for backend in topology.with_role(Role::Backend) {
-        if !shown.balanced.by_server.contains_key(backend.name) {
+    for backend in stage.backends {
+        if !balanced.by_server.contains_key(backend.name) {
             found.push(format!("{} got no request", backend.name));
         }
     }
-    if found.is_empty() {
-        return Ok(());
+    match found.is_empty() {
+        true => Ok(()),
+        false => Err(stage.failure(found.join(", "))),
     }
-    Err(Error::Run {
-        found: found.join(", "),
-        lab: run.blueprint.id().to_string(),
-    })
 }

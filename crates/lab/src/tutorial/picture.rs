@@ -1,8 +1,8 @@
-//! The picture at the end of a run: who is where, who got what, how long it took.
+//! The picture of an ordinary day: who is where, who got what, how long it took.
 
 use std::fmt;
 
-use super::{Shown, Style};
+use super::Style;
 use crate::fetch::{Latency, Summary};
 use crate::topology::{Role, Topology};
 
@@ -18,8 +18,10 @@ pub struct Picture<'a> {
     pub topology: &'static Topology,
     /// The service's port.
     pub port: u16,
-    /// What the requests showed.
-    pub shown: &'a Shown,
+    /// Requests through the load balancer.
+    pub balanced: &'a Summary,
+    /// Requests to the first backend directly.
+    pub direct: &'a Summary,
     /// Colours or not.
     pub style: Style,
 }
@@ -41,8 +43,7 @@ impl fmt::Display for Picture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.hosts(f)?;
         self.shares(f)?;
-        self.times(f)?;
-        self.counters(f)
+        self.times(f)
     }
 }
 
@@ -94,7 +95,7 @@ impl Picture<'_> {
             by_server,
             failures,
             ..
-        } = &self.shown.balanced;
+        } = self.balanced;
         let url = format!("http://{}:{}/", self.topology.vip, self.port);
         self.title(
             f,
@@ -128,8 +129,8 @@ impl Picture<'_> {
         let title = format!("{:<26}{names}", "time for a request");
         writeln!(f, "  {}", self.style.bold(&title))?;
         for (name, summary) in [
-            ("through the load balancer", &self.shown.balanced),
-            ("directly", &self.shown.direct),
+            ("through the load balancer", self.balanced),
+            ("directly", self.direct),
         ] {
             let Latency {
                 p50_us,
@@ -144,16 +145,14 @@ impl Picture<'_> {
                 cells.concat().get(1..).unwrap_or_default()
             )?;
         }
-        writeln!(f)
-    }
-
-    fn counters(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.title(f, "counters of the data plane")?;
-        for line in self.shown.status.lines() {
-            writeln!(f, "    {}", line.trim_end())?;
-        }
         Ok(())
     }
+}
+
+/// The counters, below a title; not indented, because they are 80 columns wide as they are.
+pub(super) fn status(text: &str, style: Style) -> String {
+    let title = style.bold("counters of the data plane");
+    format!("  {title}\n\n{}\n", text.trim_end())
 }
 
 /// Microseconds as a person reads them.
@@ -190,15 +189,11 @@ mod tests {
     }
 
     fn drawn(style: Style) -> String {
-        let shown = Shown {
-            balanced: summary(&[("h2", 51), ("h3", 47)], 2),
-            direct: summary(&[("h2", 100)], 0),
-            status: "packets 700\n".to_owned(),
-        };
         Picture {
             topology: &TUTORIAL,
             port: 8000,
-            shown: &shown,
+            balanced: &summary(&[("h2", 51), ("h3", 47)], 2),
+            direct: &summary(&[("h2", 100)], 0),
             style,
         }
         .to_string()
@@ -238,7 +233,6 @@ mod tests {
                 "51",
                 "47",
                 "timed out",
-                "packets 700",
             ] {
                 assert!(text.contains(part), "{part} is not in {text}");
             }

@@ -50,6 +50,10 @@ impl Style {
         self.wrap("32", text)
     }
 
+    pub(super) fn second(self, text: &str) -> String {
+        self.wrap("36", text)
+    }
+
     pub(super) fn bad(self, text: &str) -> String {
         self.wrap("31", text)
     }
