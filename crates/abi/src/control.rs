@@ -31,8 +31,9 @@ pub struct Settings {
     pub icmp_errors_per_window: u32,
     /// Packets without a backend each CPU may refuse in one window.
     pub rejections_per_window: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Ports that `nat` never takes, not even a client's own: the host's own connections to backends
+    /// come from them. The first in the upper half, how many in the lower.
+    pub kept_ports: u32,
 }
 
 /// Bits of [`Settings::features`].
@@ -88,6 +89,14 @@ pub struct Control {
 }
 
 impl Settings {
+    /// Whether `nat` leaves a port to the host.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_kept(&self, port: Be16) -> bool {
+        let from_first = (port.get() as u32).wrapping_sub(self.kept_ports >> 16);
+        from_first < self.kept_ports & 0xffff
+    }
+
     /// The `i`-th port of `nat`'s own range that a flow with this hash tries.
     #[inline(always)]
     #[must_use]
@@ -125,6 +134,19 @@ mod tests {
         }
         // 60 each on average.
         assert!(hits.iter().all(|hits| (20..120).contains(hits)), "{hits:?}");
+    }
+
+    #[test]
+    fn what_is_kept_is_a_range_or_nothing() {
+        let kept = |kept_ports| Settings {
+            kept_ports,
+            ..Settings::default()
+        };
+        let some = kept(31_744 << 16 | 1_024);
+        let is_kept: [bool; 4] =
+            [31_743, 31_744, 32_767, 32_768].map(|port| some.is_kept(Be16::new(port)));
+        assert_eq!(is_kept, [false, true, true, false]);
+        assert!((0..=u16::MAX).all(|port| !kept(0).is_kept(Be16::new(port))));
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     exceptions_per_window: 1,
     icmp_errors_per_window: 1,
     rejections_per_window: 1,
-    reserved: 0,
+    kept_ports: 0,
 };
 
 /// In `.rodata`, too.

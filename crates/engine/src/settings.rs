@@ -13,19 +13,24 @@ pub fn settings(desired: &Desired, report: bool) -> Settings {
         .services
         .iter()
         .any(|service| service.mode == ForwardingMode::Nat || service.id.port == ServicePort::Any);
-    let ports = u32::from(desired.nat.first_port)..=u32::from(desired.nat.last_port);
+    let nat = &desired.nat;
+    let ports = u32::from(nat.first_port)..=u32::from(nat.last_port);
+    let kept = nat.kept_ports().map_or((0, 0), |kept| {
+        let count = u32::from(*kept.end() - *kept.start()) + 1;
+        (u32::from(*kept.start()), count)
+    });
     Settings {
         flow_seed: desired.seed,
         report: u32::from(report),
         any_port: u32::from(any_port),
         first_port: *ports.start(),
-        port_count: ports.end().saturating_sub(*ports.start()) + 1,
+        port_count: ports.end().saturating_sub(*ports.start()) + 1 - kept.1,
         features: features(desired),
         outer_ttl: desired.tunnel.ttl.into(),
         exceptions_per_window: per_window(desired.limits.exceptions_per_second),
         icmp_errors_per_window: per_window(desired.limits.icmp_errors_per_second),
         rejections_per_window: per_window(desired.limits.rejections_per_second),
-        reserved: 0,
+        kept_ports: kept.0 << 16 | kept.1,
     }
 }
 

@@ -115,7 +115,7 @@ fn settings(instance: &Instance, seed: u64) -> Settings {
         exceptions_per_window: UNLIMITED,
         icmp_errors_per_window: UNLIMITED,
         rejections_per_window: UNLIMITED,
-        reserved: 0,
+        kept_ports: 0,
     }
 }
 

@@ -225,6 +225,7 @@ impl Health {
     /// stay keep their time; new ones are run at once. Files of CAs are read again.
     pub fn set_subjects(&mut self, checked: &Checked) {
         self.tools.trusted.forget();
+        self.tools.ports.set(checked.desired.nat.kept_ports());
         self.tools.wire.set_taken(taken(checked));
         let mut wanted: HashMap<Run, Vec<Subscriber>> = HashMap::new();
         let mut known = HashMap::with_capacity(checked.health.len());

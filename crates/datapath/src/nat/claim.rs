@@ -22,7 +22,7 @@ pub(super) struct Opening<'p, F: Family> {
     pub(super) client: Link,
 }
 
-/// Finds a free source port, the client's own first, and holds it by entering the reverse
+/// Finds a free source port, the client's own first unless the host keeps it for itself, and holds it by entering the reverse
 /// direction in the half-open table. Returns the port.
 #[inline(always)]
 pub(super) fn claim<F: Family, T: Tables + FamilyTables<F>>(
@@ -40,7 +40,7 @@ pub(super) fn claim<F: Family, T: Tables + FamilyTables<F>>(
             settings.port_candidate(hash as u32, i)
         };
         let key = opening.reverse_key(port);
-        if port.raw() == 0 || is_service(tables, &key) {
+        if port.raw() == 0 || settings.is_kept(port) || is_service(tables, &key) {
             continue;
         }
         if try_claim(tables, &key, &opening.reverse(&key, now), is_clients_port)? {

@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use abi::flow::{ANSWERED, FIN_SEEN, FORWARD, FlowV4, RST_SEEN};
+use abi::flow::{ANSWERED, FIN_SEEN, FORWARD, Flow as _, FlowV4, RST_SEEN, Rewrite as _};
 use abi::reason::Reason;
 use evenkeel_datapath::FlowTable;
 use testkit::builder::PacketBuilder;
@@ -10,7 +10,7 @@ use testkit::tables::MemoryTables;
 use wire::tcp::{ACK, FIN, RST, SYN};
 
 use crate::conversation::{
-    CLIENT_MAC, answer, client, establish, from_backend, segment, send, tables,
+    CLIENT_MAC, PORT, answer, client, establish, from_backend, segment, send, tables,
 };
 
 /// The entries of the only flow: from the client, from the backend.
@@ -124,4 +124,26 @@ fn packets_bytes_and_flows_are_counted_by_backend_and_reason() {
     for (reason, count) in counts {
         assert_eq!(tables.reason_count(reason), count, "{}", reason.name());
     }
+}
+
+#[test]
+fn a_clients_own_port_is_not_taken_if_the_host_keeps_it_for_itself() {
+    let mut tables = tables(64);
+    let source = |tables: &MemoryTables| {
+        send(tables, segment(client(0), SYN, 0), CLIENT_MAC);
+        let flows = tables.flows(FlowTable::HalfOpen).into_values();
+        let mut forward = flows.filter(|flow| flow.state.direction == FORWARD);
+        forward
+            .next()
+            .expect("a flow")
+            .becomes()
+            .source_port()
+            .get()
+    };
+    tables.content.settings.kept_ports = u32::from(PORT - 1) << 16 | 3;
+    let taken = source(&tables);
+    assert!(!(PORT - 1..=PORT + 1).contains(&taken), "{taken}");
+    let mut tables = self::tables(64);
+    tables.content.settings.kept_ports = u32::from(PORT + 1) << 16 | 3;
+    assert_eq!(source(&tables), PORT);
 }

@@ -59,7 +59,7 @@ impl Model {
             exceptions_per_window: 0,
             icmp_errors_per_window: 0,
             rejections_per_window: 0,
-            reserved: 0,
+            kept_ports: 0,
             outer_ttl: 64,
         });
         for (index, (protocol, service)) in SERVICES.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! What is chosen once for an instance.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Source addresses and ports of `nat` mode.
@@ -14,6 +15,20 @@ pub struct NatSettings {
     pub first_port: u16,
     /// Last port of that range, inclusive.
     pub last_port: u16,
+}
+
+impl NatSettings {
+    /// How many ports of the range the host keeps for its own connections to backends.
+    const KEPT: u16 = 1_024;
+
+    /// The last ports of the range, which no flow gets: the host's own connections to backends,
+    /// health checks above all, come from them, and so their answers are nobody else's. `None` if
+    /// the range is too small to spare them.
+    #[must_use]
+    pub fn kept_ports(&self) -> Option<RangeInclusive<u16>> {
+        let all = self.last_port.saturating_sub(self.first_port);
+        (all >= 4 * Self::KEPT - 1).then(|| self.last_port - (Self::KEPT - 1)..=self.last_port)
+    }
 }
 
 impl Default for NatSettings {

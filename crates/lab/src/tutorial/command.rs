@@ -25,8 +25,6 @@ pub struct Run {
     pub changed_config: String,
     /// Port of the service and of the backends.
     pub port: u16,
-    /// Port of the backends that their health checks ask.
-    pub health_port: u16,
     /// Port of the service that the change adds.
     pub added_port: u16,
     /// Requests through the load balancer, and as many directly, for the picture.

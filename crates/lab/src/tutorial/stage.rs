@@ -86,8 +86,7 @@ impl<'a> Stage<'a> {
 
     /// Starts a backend's server.
     pub(super) fn serve(&mut self, backend: &'static HostSpec) -> Result<()> {
-        let ports = [self.run.port, self.run.health_port];
-        let listen = ports.map(|port| SocketAddr::new(backend.address(), port));
+        let listen = [SocketAddr::new(backend.address(), self.run.port)];
         let command = Command::Serve {
             name: backend.name,
             listen: &listen,

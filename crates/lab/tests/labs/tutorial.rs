@@ -244,7 +244,6 @@ fn demonstration(instance: &str, arguments: fn(&Command<'_>) -> Vec<String>) -> 
         config: "10.0.0.2 10.0.0.3".to_owned(),
         changed_config: "10.0.0.2 10.0.0.3 10.0.0.3 10.0.0.3".to_owned(),
         port: PORT,
-        health_port: 8080,
         added_port: ADDED_PORT,
         requests: 100,
     }

@@ -13,10 +13,6 @@ use crate::output::stdout;
 
 /// Port of the service and of the backends.
 const PORT: u16 = 8000;
-/// Port of the backends that is checked. Not `PORT`: in mode `nat` clients' connections to it come
-/// from the balancer's address, as checks do, and the answer to a check from a port that one of
-/// them has, or had a minute ago, goes to the client.
-const HEALTH_PORT: u16 = 8080;
 /// Port of the service that comes with the change.
 const ADDED_PORT: u16 = 8001;
 /// The service, as commands name it.
@@ -36,7 +32,6 @@ pub(super) fn run(name: &str) -> Result<()> {
         config: config(1),
         changed_config: changed_config(),
         port: PORT,
-        health_port: HEALTH_PORT,
         added_port: ADDED_PORT,
         requests: 100,
     };
@@ -75,7 +70,6 @@ backends = ["10.0.0.2", {{ address = "10.0.0.3", weight = {weight} }}]
 
 [service.health]
 type = "http"
-port = {HEALTH_PORT}
 interval = "200ms"
 "#
     )

@@ -103,7 +103,8 @@ static NAT: Table = Table {
             Value("\"10240-32767\""),
             "Source ports used when the client's own port is taken: from 1024 to 65535. A warning \
              tells when they overlap the ports that the host's own connections use (`sysctl \
-             net.ipv4.ip_local_port_range`, normally 32768 to 60999).",
+             net.ipv4.ip_local_port_range`, normally 32768 to 60999). The last 1,024 of a range of \
+             4,096 or more are left to health checks, not even a client keeps one of them.",
         ),
     ],
 };

@@ -1,7 +1,7 @@
 //! Connections of checks.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 use tokio::net::TcpSocket;
@@ -12,7 +12,7 @@ use crate::health::outcome::Found;
 
 /// Connects. Such a connection is closed with a RST, so that neither side keeps it in TIME_WAIT.
 pub(super) async fn connect(to: SocketAddr, limit: &Limit) -> Result<Bounded, Found> {
-    let socket = socket(to).map_err(|error| ours(&error))?;
+    let socket = socket(to, limit).map_err(|error| ours(&error))?;
     limit
         .wait("connection", async {
             let connected = socket.connect(to).await;
@@ -21,14 +21,29 @@ pub(super) async fn connect(to: SocketAddr, limit: &Limit) -> Result<Bounded, Fo
         .await
 }
 
-fn socket(to: SocketAddr) -> io::Result<TcpSocket> {
+fn socket(to: SocketAddr, limit: &Limit) -> io::Result<TcpSocket> {
     let socket = match to {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
     socket.set_zero_linger()?;
     socket.set_nodelay(true)?;
+    // Several may come from one port, to different backends.
+    socket.set_reuseaddr(true)?;
+    let any = any(to);
+    limit.ports.bind(|port| match port {
+        0 => Ok(()),
+        port => socket.bind(SocketAddr::new(any, port)),
+    })?;
     Ok(socket)
+}
+
+/// Any address of this host of the same family.
+pub(super) fn any(to: SocketAddr) -> IpAddr {
+    match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// A failure that says nothing about the backend.

@@ -4,18 +4,22 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::ports::Ports;
 use crate::health::outcome::Found;
 
 pub(super) struct Limit {
     pub(super) deadline: Instant,
     pub(super) timeout: Duration,
+    /// Where its connections come from.
+    pub(super) ports: Ports,
 }
 
 impl Limit {
-    pub(super) fn new(begun: Instant, timeout: Duration) -> Self {
+    pub(super) fn new(begun: Instant, timeout: Duration, ports: Ports) -> Self {
         Self {
             deadline: begun + timeout,
             timeout,
+            ports,
         }
     }
 

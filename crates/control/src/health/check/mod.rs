@@ -11,6 +11,7 @@ mod http;
 mod http1;
 mod http2;
 mod limit;
+mod ports;
 mod tcp;
 mod through;
 mod tls;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use super::outcome::{Found, Outcome};
 use super::settings::CheckKind;
 use limit::Limit;
+use ports::OwnPorts;
 pub(crate) use through::{Through, Wire};
 pub(crate) use tls::Trusted;
 
@@ -47,13 +49,14 @@ pub(crate) struct Probe {
 pub(crate) struct Tools {
     pub(crate) trusted: Trusted,
     pub(crate) wire: Wire,
+    pub(crate) ports: OwnPorts,
 }
 
 impl Probe {
     /// Runs it once.
     pub(crate) async fn run(&self, tools: &Tools, timeout: Duration) -> Outcome {
         let begun = Instant::now();
-        let limit = Limit::new(begun, timeout);
+        let limit = Limit::new(begun, timeout, tools.ports.next());
         let (Ok(found) | Err(found)) = self.ask(tools, &limit).await;
         found.took(begun.elapsed())
     }

@@ -1,14 +1,14 @@
 //! A datagram, and what comes back.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{SocketAddr, UdpSocket as StdSocket};
 
 use tokio::net::UdpSocket;
 use tokio::time::timeout_at;
 
 use super::MAX_ANSWER;
 use super::answer::contains;
-use super::connect::{failed, ours};
+use super::connect::{any, failed, ours};
 use super::limit::Limit;
 use crate::health::outcome::Found;
 
@@ -19,11 +19,12 @@ pub(super) async fn run(
     expect: Option<&[u8]>,
     limit: &Limit,
 ) -> Result<Found, Found> {
-    let any: IpAddr = match to {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).await.map_err(|e| ours(&e))?;
+    let bound = limit.ports.bind(|port| StdSocket::bind((any(to), port)));
+    let socket = bound.and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket)
+    });
+    let socket = socket.map_err(|error| ours(&error))?;
     // Connected, so that the kernel tells of refusals, and of nobody else's datagrams.
     socket.connect(to).await.map_err(|error| failed(&error))?;
     socket.send(send).await.map_err(|error| failed(&error))?;
