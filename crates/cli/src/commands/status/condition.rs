@@ -77,6 +77,7 @@ fn drain(backend: &BackendStatus) -> Option<String> {
     }
     let flows = backend.flows?;
     Some(match (backend.flows_exact, flows) {
+        (true, 0) => "no flow is left".into(),
         (true, 1) => "1 flow is left".into(),
         (true, flows) => format!("{flows} flows are left"),
         (false, 0) => "no flow is known, and there may be some".into(),
@@ -163,6 +164,7 @@ mod tests {
             (drain("up", 7, true, false), None),
             (drain("drain", 7, true, false), Some("7 flows are left")),
             (drain("leaving", 1, true, false), Some("1 flow is left")),
+            (drain("drain", 0, true, false), Some("no flow is left")),
             (
                 drain("drain", 7, false, false),
                 Some("flows that are known: 7"),
