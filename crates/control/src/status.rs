@@ -42,6 +42,9 @@ pub struct Status {
     /// Which configuration is in force.
     #[serde(default)]
     pub configuration: ConfigurationStatus,
+    /// How much memory it takes.
+    #[serde(default)]
+    pub memory: MemoryStatus,
 }
 
 /// An interface.
@@ -91,6 +94,7 @@ pub struct BackendStatus {
     /// As `10.0.0.2:8000`; `*` for the port the client asked for.
     pub address: String,
     /// `up`, `drain` or `down` as configured; `leaving` when it was removed and still has flows;
+    /// `standby` while it is a sorry backend that is not needed;
     /// `unreachable` while it should have packets and its next hop is not known.
     pub state: String,
     /// What is wrong, if something is.
@@ -141,6 +145,15 @@ pub struct ConfigurationStatus {
     pub overrides: u64,
     /// How what is in force differs from the file as it is now, a sentence each.
     pub differs: Vec<String>,
+}
+
+/// How much memory an instance takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemoryStatus {
+    /// Bytes of the process that are in memory.
+    pub process_bytes: u64,
+    /// Bytes of the data plane's maps, in the kernel.
+    pub maps_bytes: u64,
 }
 
 /// Use of the flow tables.

@@ -1,7 +1,10 @@
 //! `evenkeel status`.
 
+mod condition;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use abi::reason::{Action, Reason};
 use anyhow::Result;
@@ -49,10 +52,17 @@ fn write_text(out: &mut impl Write, status: &InstanceStatus) -> io::Result<()> {
         "flows     {} of {} established, {} of {} half-open",
         flows.established, flows.established_limit, flows.half_open, flows.half_open_limit
     )?;
+    writeln!(
+        out,
+        "memory    {} process, {} maps",
+        bytes(status.memory.process_bytes),
+        bytes(status.memory.maps_bytes)
+    )?;
     for difference in &status.configuration.differs {
         writeln!(out, "differs   {difference}")?;
     }
     write_transitions(out, &status.transitions)?;
+    let now_ms = now_ms();
     for service in &status.services {
         let changing = match service.slots_changing {
             0 => String::new(),
@@ -63,13 +73,16 @@ fn write_text(out: &mut impl Write, status: &InstanceStatus) -> io::Result<()> {
             "\n{}  {}, affinity {}, {} slots{changing}",
             service.service, service.mode, service.affinity, service.slots
         )?;
+        if let Some(condition) = condition::of_service(&service.condition) {
+            writeln!(out, "  {condition}")?;
+        }
         writeln!(
             out,
             "  {:<21} {:>6} {:>7} {:>9} {:>10} {:>9} {:>9}",
             "backend", "weight", "share", "new flows", "packets to", "bytes to", "from"
         )?;
         for backend in &service.backends {
-            write_backend(out, backend)?;
+            write_backend(out, backend, now_ms)?;
         }
     }
     writeln!(out)?;
@@ -117,7 +130,7 @@ fn action(reason: Reason) -> &'static str {
     }
 }
 
-fn write_backend(out: &mut impl Write, backend: &BackendStatus) -> io::Result<()> {
+fn write_backend(out: &mut impl Write, backend: &BackendStatus, now_ms: u64) -> io::Result<()> {
     writeln!(
         out,
         "  {:<21} {:>6} {:>5.1} % {:>9} {:>10} {:>9} {:>9}",
@@ -135,15 +148,29 @@ fn write_backend(out: &mut impl Write, backend: &BackendStatus) -> io::Result<()
         None => String::new(),
     };
     match &backend.problem {
-        Some(problem) => writeln!(out, "    {}: {problem}", backend.state),
-        None => writeln!(
+        Some(problem) => write!(out, "    {}: {problem}", backend.state)?,
+        None => write!(
             out,
             "    {}, via {} to {}{source}",
             backend.state,
             or_dash(&backend.interface),
             or_dash(&backend.mac),
-        ),
+        )?,
     }
+    match condition::well(backend, now_ms) {
+        Some(well) => writeln!(out, "; {well}")?,
+        None => writeln!(out)?,
+    }
+    match condition::extra(backend, now_ms) {
+        Some(extra) => writeln!(out, "    {extra}"),
+        None => Ok(()),
+    }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |time| time.as_millis() as u64)
 }
 
 /// In powers of 1,000, as link speeds are.

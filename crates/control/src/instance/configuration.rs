@@ -120,6 +120,11 @@ impl Configuration {
         &self.effective
     }
 
+    /// The same, for whoever needs it while the instance is somebody else's.
+    pub(super) fn shared(&self) -> Arc<Checked> {
+        Arc::clone(&self.effective)
+    }
+
     /// What was changed by hand.
     pub(crate) fn overrides(&self) -> &Overrides {
         &self.overrides

@@ -58,6 +58,7 @@ impl Instance {
     pub(crate) fn flush(&mut self, wanted: &Wanted) -> Result<Flushed, FlowError> {
         let filter = self.filter(wanted)?;
         let flushed = flows::flush(&mut self.plane, &filter)?;
+        self.counted.forget();
         Ok(Flushed {
             nat: flushed.nat,
             exceptions: flushed.exceptions,
@@ -167,7 +168,13 @@ impl Instance {
 impl Running {
     /// Tells of backends whose last flow has ended.
     pub(super) fn tell_drained(&self) {
-        for drained in lock(&self.instance).live.drained() {
+        let mut instance = lock(&self.instance);
+        for drained in instance.live.drained() {
+            let (service, backend) = (&drained.service, &drained.backend);
+            // It has nothing to go for: it waits until it is needed.
+            if instance.is_sorry(service, backend) {
+                continue;
+            }
             self.events.tell(What::Drained {
                 service: drained.service.id.to_string(),
                 backend: backend_name(&drained.service, &drained.backend),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant as Clock;
 
 use engine::EngineError;
-use engine::desired::{Desired, ServiceId};
+use engine::desired::{Backend, Desired, Service, ServiceId};
 use tracing::warn;
 
 use super::saved::Saved;
@@ -12,7 +12,7 @@ use super::state::Instance;
 use super::{Running, lock};
 use crate::config::Checked;
 use crate::event::What;
-use crate::health::{Changes, Condition, Target, target};
+use crate::health::{Changes, Condition, Endpoint, Target, target};
 
 /// Services that are not served by their backends that are up.
 pub(super) type Conditions = BTreeMap<ServiceId, Condition>;
@@ -31,6 +31,15 @@ impl Instance {
         }
         self.note_conditions(target.conditions);
         Ok(())
+    }
+
+    /// Whether a backend is there only for the time when no other is.
+    pub(super) fn is_sorry(&self, service: &Service, backend: &Backend) -> bool {
+        let health = self.configuration.checked().health.get(&service.id);
+        let sorry = health.map_or(&[][..], |health| &health.sorry);
+        let endpoint = Endpoint::of(service, backend);
+        let mut sorry = sorry.iter().map(|sorry| Endpoint::of(service, sorry));
+        sorry.any(|sorry| sorry == endpoint)
     }
 
     /// Tells of services that are served in another way than before.

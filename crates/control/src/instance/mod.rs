@@ -5,21 +5,25 @@
 //! - `request`: what the API asks of the process.
 //! - `configuration`: which configuration is in force, and where it came from.
 //! - `saved`: what the next process knows of it.
+//! - `counted`: how many flows each backend has.
 //! - `flows`: the flows that are known one by one.
 //! - `file_watch`: whether the file has changed.
 //! - `reload`: the configuration read again while packets flow.
 //! - `interfaces`: where packets come in by, as interfaces come and go.
 //! - `state`: what is running.
 //! - `report`: its status.
+//! - `memory`: how much of it there is, for the process and its maps.
 //! - `notify`: what the service manager is told.
 //! - `stop`: the end of it, whether or not a process works on it.
 
 mod configuration;
+mod counted;
 mod file_watch;
 mod flows;
 mod health;
 mod interfaces;
 mod lock;
+mod memory;
 mod name;
 mod notify;
 mod reload;

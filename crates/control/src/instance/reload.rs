@@ -189,7 +189,7 @@ impl Running {
             instance.configuration = next;
             instance.note_conditions(target.conditions);
         }
-        let checked = lock(&self.instance).configuration.checked().clone();
+        let checked = lock(&self.instance).configuration.shared();
         self.check_backends_of(&checked);
         self.follow_interfaces().await;
         Ok(reloaded)

@@ -1,20 +1,19 @@
 //! What a running instance tells about itself.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Instant as Clock;
 
 use abi::counters::BackendCounters;
-use abi::family::{V4, V6};
-use abi::flow::FORWARD;
 use abi::reason::Reason;
 use engine::EngineError;
 use engine::dataplane::FlowTable;
 use engine::desired::{Backend, BackendState, ForwardingMode, Service, ServiceId};
 use engine::live::{BackendView, FlowCounts, ServiceView, Standing, flows_of};
-use engine::maps::Maps;
 use tracing::warn;
 
 use super::Instance;
+use super::memory::memory;
 use super::state::Attached;
 use crate::config::backend_name;
 use crate::health::Endpoint;
@@ -24,21 +23,19 @@ use crate::status::{
 
 /// What is looked at once for all services.
 pub(super) struct Look<'a> {
-    counts: FlowCounts,
+    counts: Arc<FlowCounts>,
     /// As the configuration says, whatever health makes of it.
     written: HashMap<ServiceId, &'a Service>,
     now: Clock,
 }
 
 impl Look<'_> {
-    /// The weight that is configured.
-    fn weight(&self, service: &Service, backend: &Backend) -> u32 {
+    /// The backend as it is configured; `None`: it is a sorry backend, or no longer there.
+    fn written(&self, service: &Service, backend: &Backend) -> Option<&Backend> {
         let endpoint = Endpoint::of(service, backend);
-        let written = self.written.get(&service.id).and_then(|written| {
-            let mut backends = written.backends.iter();
-            backends.find(|it| Endpoint::of(written, it) == endpoint)
-        });
-        written.unwrap_or(backend).weight
+        let written = self.written.get(&service.id)?;
+        let mut backends = written.backends.iter();
+        backends.find(|it| Endpoint::of(written, it) == endpoint)
     }
 }
 
@@ -46,7 +43,7 @@ impl Instance {
     pub(super) fn look(&self) -> Result<Look<'_>, EngineError> {
         let written = &self.configuration.checked().desired.services;
         Ok(Look {
-            counts: flows_of(&self.plane)?,
+            counts: self.counted.flows(|| flows_of(&self.plane))?,
             written: written
                 .iter()
                 .map(|service| (service.id, service))
@@ -78,13 +75,14 @@ impl Instance {
             uptime_seconds: self.started.elapsed().as_secs(),
             interfaces: self.attached.iter().map(interface_status).collect(),
             services,
-            flows: self.flow_status()?,
+            flows: self.flow_status(&look.counts),
             transitions: self.transition_status(&reasons)?,
             reasons,
             packets_by_cpu: self.plane.packets_by_cpu()?,
             configuration: self.configuration.status(),
             applies: self.applies.clone(),
             netlink_overruns: self.netlink_overruns,
+            memory: memory(),
         })
     }
 
@@ -140,10 +138,12 @@ impl Instance {
         let resolved = self.reach.resolve(service, backend);
         let hop = resolved.as_ref().ok();
         let is_leaving = known.is_some_and(|known| known.standing == Standing::Leaving);
+        let written = look.written(service, backend);
         let state = match backend.state {
             BackendState::Down => BackendState::Down.to_string(),
             _ if hop.is_none() => "unreachable".into(),
             _ if is_leaving => "leaving".into(),
+            BackendState::Drain if written.is_none() => "standby".into(),
             state => state.to_string(),
         };
         let slots = known.map_or(0, |known| known.slots);
@@ -157,7 +157,7 @@ impl Instance {
                 let configured = self.desired().source(service.mode, backend.address);
                 configured.unwrap_or(hop.source_address).to_string()
             }),
-            weight: look.weight(service, backend),
+            weight: written.unwrap_or(backend).weight,
             share: f64::from(slots) / f64::from(view.slots().max(1)),
             packets: counters.packets,
             bytes: counters.bytes,
@@ -174,28 +174,19 @@ impl Instance {
                 _ => look.counts.entries(known.index),
             }),
             flows_exact: service.mode == ForwardingMode::Nat,
-            drained: known.is_some_and(|known| self.live.is_drained(known.index)),
+            drained: (written.is_some() || is_leaving)
+                && known.is_some_and(|known| self.live.is_drained(known.index)),
         })
     }
 
-    fn flow_status(&self) -> Result<FlowStatus, EngineError> {
-        let count = |table| {
-            let mut flows = 0_u64;
-            self.plane.for_each_flow::<V4>(table, &mut |_, flow| {
-                flows += u64::from(flow.state.direction == FORWARD);
-            })?;
-            self.plane.for_each_flow::<V6>(table, &mut |_, flow| {
-                flows += u64::from(flow.state.direction == FORWARD);
-            })?;
-            Ok::<_, EngineError>(flows)
-        };
+    fn flow_status(&self, counts: &FlowCounts) -> FlowStatus {
         let limits = &self.desired().limits;
-        Ok(FlowStatus {
-            established: count(FlowTable::Established)?,
+        FlowStatus {
+            established: counts.in_table(FlowTable::Established),
             established_limit: limits.flows.into(),
-            half_open: count(FlowTable::HalfOpen)?,
+            half_open: counts.in_table(FlowTable::HalfOpen),
             half_open_limit: limits.half_open_flows.into(),
-        })
+        }
     }
 
     fn transition_status(

@@ -13,6 +13,7 @@ use engine::pins::Pins;
 use engine::sweep::Ages;
 use tracing::warn;
 
+use super::counted::Counted;
 use super::health::Conditions;
 use super::state::{Instance, Reach};
 use super::{Configuration, RunError, RunOptions, running};
@@ -73,6 +74,7 @@ pub(super) async fn start(
         conditions: Conditions::default(),
         applies: ApplyStatus::default(),
         netlink_overruns: 0,
+        counted: Counted::default(),
     };
     let began = Clock::now();
     if let Err(error) = fill_and_attach(&mut instance, &desired, interfaces) {

@@ -15,6 +15,7 @@ use nix::net::if_::if_indextoname;
 use tracing::debug;
 
 use super::Configuration;
+use super::counted::Counted;
 use super::health::Conditions;
 use crate::event::{Events, What};
 use crate::health::BoardReader;
@@ -122,6 +123,8 @@ pub struct Instance {
     pub(super) applies: ApplyStatus,
     /// How often the kernel's notifications came too fast.
     pub(super) netlink_overruns: u64,
+    /// Flows of each backend, for the status.
+    pub(super) counted: Counted,
 }
 
 impl Instance {

@@ -6,7 +6,7 @@ use abi::reason::{Action, Reason};
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::family::{counters, gauges, infos};
-use crate::status::{ApplyStatus, FlowStatus, Status, TransitionStatus};
+use crate::status::{ApplyStatus, FlowStatus, MemoryStatus, Status, TransitionStatus};
 
 pub(super) fn encode(status: &Status, to: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
     infos(
@@ -26,11 +26,27 @@ pub(super) fn encode(status: &Status, to: &mut DescriptorEncoder<'_>) -> Result<
         let labels = [("interface", &*interface.name), ("mode", &*interface.mode)];
         attached.put(labels, 1_u64)?;
     }
+    memory(status.memory, to)?;
     packets(status, to)?;
     flow_tables(&status.flows, &status.transitions, to)?;
     transitions(&status.transitions, to)?;
     applies(&status.applies, to)?;
     next_hops(status, to)
+}
+
+fn memory(memory: MemoryStatus, to: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+    gauges(
+        to,
+        "process_resident_memory_bytes",
+        "Memory that the process takes",
+    )?
+    .only(Some(memory.process_bytes))?;
+    gauges(
+        to,
+        "maps_memory_bytes",
+        "Memory that the data plane's maps take in the kernel",
+    )?
+    .only(Some(memory.maps_bytes))
 }
 
 fn packets(status: &Status, to: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use super::totals::Traffic;
 use crate::status::{BackendStatus, ServiceStatus};
 
 /// States that a backend can be in; see [`BackendStatus::state`].
-const STATES: [&str; 5] = ["up", "drain", "down", "leaving", "unreachable"];
+const STATES: [&str; 6] = ["up", "drain", "down", "leaving", "standby", "unreachable"];
 
 /// A family of counters: its name, its help, and which of the numbers it tells.
 type Told = (&'static str, &'static str, fn(Traffic) -> u64);

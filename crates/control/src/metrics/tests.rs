@@ -1,7 +1,7 @@
 use super::*;
 use crate::status::{
-    ApplyStatus, BackendStatus, ConfigurationStatus, FlowStatus, InterfaceStatus, ServiceStatus,
-    TransitionStatus,
+    ApplyStatus, BackendStatus, ConfigurationStatus, FlowStatus, InterfaceStatus, MemoryStatus,
+    ServiceStatus, TransitionStatus,
 };
 
 /// An instance of which every number is another one.
@@ -77,6 +77,10 @@ fn status() -> Status {
             last_duration_seconds: Some(0.25),
         },
         netlink_overruns: 22,
+        memory: MemoryStatus {
+            process_bytes: 23,
+            maps_bytes: 24,
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use abi::counters::{BackendCounters, Report};
 use abi::exception::Exception;
 use abi::family::{Family, V4, V6};
 use abi::layout::Layout;
+use abi::limits::MAX_SLOTS;
 use abi::maps;
 use abi::pace::Pace;
 use abi::quic::ServerKey;
@@ -126,13 +127,18 @@ impl Sizes {
         let backends = (image.backends.len() * 2).next_power_of_two();
         let (v4, v6) = (image.directory.log2, image.directory_v6.log2);
         Self {
-            // Once more, so that a reload may replace every service: old rings stay for a while.
-            slots: (image.slots.len() * 2).max(MIN_SLOTS),
+            slots: room_for_slots(image.slots.len()),
             backends: backends.max(MIN_BACKENDS) as u32,
             v4: FamilySizes::of(v4, limits, features, feature::IPV4),
             v6: FamilySizes::of(v6, limits, features, feature::IPV6),
         }
     }
+}
+
+/// Once more than what is needed, so that a reload may replace every service: old rings stay for a
+/// while. No more than [`MAX_SLOTS`]: beyond these 512 MB the verifier refuses to follow an index.
+fn room_for_slots(needed: usize) -> usize {
+    (needed * 2).clamp(MIN_SLOTS, MAX_SLOTS as usize)
 }
 
 impl Sizes {
@@ -255,5 +261,23 @@ fn data(map: &Map) -> Option<&MapData> {
         | Map::LpmTrie(data)
         | Map::DevMapHash(data) => Some(data),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_every_slot_and_never_more_than_can_be_loaded() {
+        let most = MAX_SLOTS as usize;
+        for (needed, room) in [
+            (0, MIN_SLOTS),
+            (MIN_SLOTS, 2 * MIN_SLOTS),
+            (most / 2 + 1, most),
+            (most, most),
+        ] {
+            assert_eq!(room_for_slots(needed), room, "{needed}");
+        }
     }
 }

@@ -15,6 +15,8 @@ use crate::maps::{FlowTable, Maps};
 pub struct FlowCounts {
     nat: HashMap<u32, u64>,
     entries: HashMap<u32, u64>,
+    established: u64,
+    half_open: u64,
 }
 
 impl FlowCounts {
@@ -30,6 +32,15 @@ impl FlowCounts {
     pub fn entries(&self, backend: u32) -> u64 {
         self.entries.get(&backend).copied().unwrap_or(0)
     }
+
+    /// Flows of mode `nat` in a table, over all backends.
+    #[must_use]
+    pub fn in_table(&self, table: FlowTable) -> u64 {
+        match table {
+            FlowTable::Established => self.established,
+            FlowTable::HalfOpen => self.half_open,
+        }
+    }
 }
 
 /// Counts the flows of all tables. Reads every entry.
@@ -42,13 +53,19 @@ pub fn flows_of<M: Maps>(maps: &M) -> Result<FlowCounts, EngineError> {
 
 fn count<F: Family, M: Maps>(maps: &M, counts: &mut FlowCounts) -> Result<(), EngineError> {
     for table in [FlowTable::Established, FlowTable::HalfOpen] {
+        let mut flows = 0;
         maps.for_each_flow::<F>(table, &mut |_, flow| {
             let state = flow.state();
             // Each flow has an entry for either direction.
             if state.direction == FORWARD {
                 *counts.nat.entry(state.backend).or_insert(0) += 1;
+                flows += 1;
             }
         })?;
+        match table {
+            FlowTable::Established => counts.established += flows,
+            FlowTable::HalfOpen => counts.half_open += flows,
+        }
     }
     maps.for_each_exception::<F>(&mut |_, entry| {
         *counts.entries.entry(entry.backend).or_insert(0) += 1;
