@@ -213,7 +213,10 @@ impl Planner<'_> {
                 .push((member.index, entry, member.entry));
         }
         let configured = self.desired.source(service.mode, backend.address);
-        member.source = hop.map(|hop| configured.unwrap_or(hop.source_address));
+        // While the way to it is lost, what still comes back is its flows' all the same.
+        if let Some(hop) = hop {
+            member.source = Some(configured.unwrap_or(hop.source_address));
+        }
         member.desired.clone_from(backend);
         member.entry = entry;
         member.standing = standing;

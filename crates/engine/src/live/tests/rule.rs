@@ -299,3 +299,13 @@ fn the_numbers_tell_how_a_change_is_getting_on() {
     (expected.slots_settling, expected.exceptions) = (0, 0);
     assert_eq!(scene.numbers(), expected);
 }
+
+#[test]
+fn answers_of_nat_are_told_while_the_way_to_the_backend_is_lost() {
+    let one = service(80, ForwardingMode::Nat, &[2]);
+    let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
+    assert_eq!(scene.target([10, 0, 0, 1], 0, 6), Some(NAT_SOURCE));
+    let lost = scene.live.apply_next_hops(&mut scene.maps, &|_, _| None);
+    assert!(!lost.unwrap().directory_written);
+    assert_eq!(scene.target([10, 0, 0, 1], 0, 6), Some(NAT_SOURCE));
+}
