@@ -47,7 +47,8 @@ impl Live {
                 continue;
             };
             let seats = members.remove(&index).unwrap_or_default();
-            let roster = roster(index, (entry, &desired), seats, found);
+            let mut roster = roster(index, (entry, &desired), seats, found);
+            roster.note_sources();
             let roster = with_slots(roster, maps, &mut live.arena, now)?;
             services.push(roster.desired.clone());
             let identity = (desired.id, desired.mode);
@@ -144,6 +145,7 @@ fn roster(
         }),
         length: Length::MIN,
         owners_of: Vec::new(),
+        sources: Vec::new(),
         changing: Vec::new(),
         free_at: None,
     }

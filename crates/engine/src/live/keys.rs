@@ -40,6 +40,7 @@ impl Keys {
         let mut keys = Self::default();
         for service in services.clone() {
             keys.add_service(service);
+            keys.add_sources(service);
             keys.add_members(service, Standing::Configured);
         }
         // What has been removed answers for its old flows unless it has a new role.
@@ -88,24 +89,35 @@ impl Keys {
                 protocol,
             };
             match service.desired.mode {
-                ForwardingMode::Nat => {
-                    if let Some(source) = member.source {
-                        let from = source_key(source, service.desired.id.protocol);
-                        self.add(from, NAT_SOURCE, NO_INDEX);
-                        self.add(key(source, 0, icmp_of(source)), NAT_SOURCE, NO_INDEX);
-                    }
-                }
                 ForwardingMode::Dnat => {
                     let port = service.desired.backend_port(&member.desired).unwrap_or(0);
                     let address = member.desired.address;
                     self.add(key(address, port, protocol), DNAT_BACKEND, service.index);
                 }
+                // See `add_sources`.
+                ForwardingMode::Nat => {}
                 ForwardingMode::L2Dsr | ForwardingMode::Ipip | ForwardingMode::Gue => {}
             }
             if let Some(id) = &member.desired.quic_server_id {
                 let key = (service.index.into(), server_id(id));
                 self.quic_servers.entry(key).or_insert(member.index);
             }
+        }
+    }
+
+    /// What answers to packets from our own addresses are found by.
+    fn add_sources(&mut self, service: &Roster) {
+        if service.desired.mode != ForwardingMode::Nat {
+            return;
+        }
+        for source in service.sources.iter().copied() {
+            let from = source_key(source, service.desired.id.protocol);
+            let icmp = Key {
+                protocol: icmp_of(source),
+                ..from
+            };
+            self.add(from, NAT_SOURCE, NO_INDEX);
+            self.add(icmp, NAT_SOURCE, NO_INDEX);
         }
     }
 
@@ -131,6 +143,7 @@ pub(crate) fn same(before: &Roster, after: &Roster) -> bool {
     let keys = |service| {
         let mut configured = Keys::default();
         configured.add_service(service);
+        configured.add_sources(service);
         configured.add_members(service, Standing::Configured);
         let mut all = configured.clone();
         all.add_members(service, Standing::Leaving);

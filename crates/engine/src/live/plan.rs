@@ -88,6 +88,7 @@ impl Planner<'_> {
             region: None,
             length: Length::MIN,
             owners_of: Vec::new(),
+            sources: Vec::new(),
             changing: Vec::new(),
             free_at: None,
         };
@@ -128,6 +129,7 @@ impl Planner<'_> {
         self.service = roster.index;
         let before = std::mem::take(&mut roster.members);
         roster.members = self.members(&before, desired)?;
+        roster.note_sources();
         let changes = self.slots(roster, desired)?;
         self.take_over(roster, changes);
         roster.desired.clone_from(desired);
@@ -213,10 +215,7 @@ impl Planner<'_> {
                 .push((member.index, entry, member.entry));
         }
         let configured = self.desired.source(service.mode, backend.address);
-        // While the way to it is lost, what still comes back is its flows' all the same.
-        if let Some(hop) = hop {
-            member.source = Some(configured.unwrap_or(hop.source_address));
-        }
+        member.source = hop.map(|hop| configured.unwrap_or(hop.source_address));
         member.desired.clone_from(backend);
         member.entry = entry;
         member.standing = standing;

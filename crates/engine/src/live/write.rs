@@ -66,13 +66,17 @@ enum Step<'p> {
 fn steps<'p>(old: &Keys, plan: &'p Plan) -> Vec<Step<'p>> {
     let writes = &plan.writes;
     let mut steps: Vec<Step<'p>> = Vec::with_capacity(writes.entries());
-    steps.extend(writes.backends.iter().map(Step::Backend));
+    // Whose packets leave from another address of ours is told when its answers are found by that.
+    let is_new = |write: &&BackendWrite| write.2 == Backend::default();
+    let (new, others): (Vec<_>, Vec<_>) = writes.backends.iter().partition(is_new);
+    steps.extend(new.into_iter().map(Step::Backend));
     steps.extend(writes.services.iter().map(Step::Service));
     if let Some(keys) = &plan.keys {
         steps_of_keys(&mut steps, old, keys);
     }
     steps.extend(plan.directory_v4.iter().map(Step::DirectoryV4));
     steps.extend(plan.directory_v6.iter().map(Step::DirectoryV6));
+    steps.extend(others.into_iter().map(Step::Backend));
     steps.extend(writes.removed.iter().map(Step::Service));
     steps.extend(writes.dead.iter().map(Step::Backend));
     steps

@@ -301,11 +301,26 @@ fn the_numbers_tell_how_a_change_is_getting_on() {
 }
 
 #[test]
-fn answers_of_nat_are_told_while_the_way_to_the_backend_is_lost() {
+fn answers_of_nat_are_told_while_the_way_to_the_backend_is_lost_or_another() {
     let one = service(80, ForwardingMode::Nat, &[2]);
     let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
     assert_eq!(scene.target([10, 0, 0, 1], 0, 6), Some(NAT_SOURCE));
     let lost = scene.live.apply_next_hops(&mut scene.maps, &|_, _| None);
     assert!(!lost.unwrap().directory_written);
     assert_eq!(scene.target([10, 0, 0, 1], 0, 6), Some(NAT_SOURCE));
+    // By another way, and back.
+    let elsewhere = |service: &Service, backend: &Backend| {
+        let hop = next_hop(service, backend)?;
+        Some(NextHop {
+            source_address: [10, 9, 0, 1].into(),
+            ..hop
+        })
+    };
+    let moved = scene.live.apply_next_hops(&mut scene.maps, &elsewhere);
+    assert!(moved.unwrap().directory_written);
+    for source in [[10, 0, 0, 1], [10, 9, 0, 1]] {
+        assert_eq!(scene.target(source, 0, 6), Some(NAT_SOURCE), "{source:?}");
+    }
+    let back = scene.live.apply_next_hops(&mut scene.maps, &next_hop);
+    assert!(!back.unwrap().directory_written);
 }
