@@ -35,7 +35,7 @@ fn hold(scene: &Scene) -> Holding {
 }
 
 fn assert_alive(holding: &Holding, when: &str) {
-    assert_used(holding, when, 0);
+    assert_used(holding, when);
 }
 
 /// All but so many are used, again and again.
