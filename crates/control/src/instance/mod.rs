@@ -14,6 +14,7 @@
 //! - `report`: its status.
 //! - `memory`: how much of it there is, for the process and its maps.
 //! - `notify`: what the service manager is told.
+//! - `outside`: what the run loop waits for.
 //! - `stop`: the end of it, whether or not a process works on it.
 
 mod configuration;
@@ -26,6 +27,7 @@ mod lock;
 mod memory;
 mod name;
 mod notify;
+mod outside;
 mod reload;
 mod report;
 mod request;
@@ -42,13 +44,11 @@ use std::time::Duration;
 use engine::EngineError;
 use engine::dataplane::AttachMode;
 use engine::desired::Desired;
-use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, ApiError, Role, Served};
+use crate::api::{self, ApiError, Role};
 use crate::config::{ConfigError, Origin};
 use crate::event::{Events, What};
 use crate::health::Health;
@@ -59,6 +59,7 @@ use crate::nexthop::{
 };
 use file_watch::FileWatch;
 use lock::InstanceLock;
+use outside::{Happening, Outside, Signals};
 use saved::Saved;
 
 pub(crate) use configuration::Configuration;
@@ -70,9 +71,6 @@ pub(crate) use request::{Change, Request};
 pub(crate) use start::{check, describe_interface};
 pub use state::Instance;
 pub use stop::{StopError, Stopped, stop};
-
-/// Time between two sweeps of the flow tables.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Time for those who listen to hear that this is the end.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -156,18 +154,72 @@ pub enum RunError {
 ///
 /// # Errors
 /// See [`RunError`]. After an error, too, nothing is left behind, but what an earlier process left.
-pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), RunError> {
-    let mut signals = Signals::new()?;
+pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunError> {
+    let signals = Signals::new()?;
     let _lock = InstanceLock::take(&options.name)?;
+    let mut keep = options.keep;
+    let (mut running, listeners) = begin(options, signals, out).await?;
+    let mut outside = Outside::open(&running, listeners);
+    let result = loop {
+        match outside.next(&mut running).await {
+            // Without a file to read again it means what it does to any foreground process.
+            Happening::Hangup if running.has_file() => running.reload().await,
+            Happening::Hangup | Happening::End => break Ok(()),
+            Happening::Asked(Request::Stop { keep: kept, answer }) => {
+                keep = kept;
+                // Whoever asked may have gone.
+                let _ = answer.send(());
+                break Ok(());
+            }
+            Happening::Asked(Request::Change(change, answer)) => {
+                running.answer(change, answer).await;
+            }
+            Happening::Failed(error) => break Err(error),
+            Happening::Sweep => running.sweep(),
+            Happening::NextHops(changed) => running.next_hops_changed(changed).await,
+            Happening::Health(changes) => running.follow_health(changes),
+            Happening::File => running.reload_if_watched(&outside.file).await,
+            Happening::Watchdog => outside.watchdog.alive(),
+            Happening::Links => running.follow_interfaces().await,
+        }
+    };
+    running.end(keep, out)?;
+    if running.events.is_heard() {
+        sleep(FAREWELL).await;
+    }
+    outside.close().await;
+    result
+}
+
+/// What is bound before packets flow, and listened to afterwards.
+struct Listeners {
+    signals: Signals,
+    api: api::Listener,
+    metrics: Option<TcpListener>,
+    per_backend: bool,
+    file: FileWatch,
+    links: KernelChanges,
+}
+
+/// Everything up to the moment packets flow.
+async fn begin(
+    mut options: RunOptions,
+    signals: Signals,
+    out: &mut impl Write,
+) -> Result<(Running, Listeners), RunError> {
     let (configuration, dropped) = Configuration::at_start(&mut options)?;
     for change in dropped {
         warn!("{change}");
     }
-    let listener = api::listen(Role::Balancer, &options.name, &configuration.checked().api)?;
-    let events = Events::default();
-    let mut file = FileWatch::new(options.watch, options.origin.as_ref());
-    let metrics_settings = options.metrics;
-    let metrics = metrics::bind(&metrics_settings).await?;
+    let listeners = Listeners {
+        signals,
+        api: api::listen(Role::Balancer, &options.name, &configuration.checked().api)?,
+        metrics: metrics::bind(&options.metrics).await?,
+        per_backend: options.metrics.per_backend,
+        file: FileWatch::new(options.watch, options.origin.as_ref()),
+        // Before the first look at the interfaces, so that no change is missed.
+        links: KernelChanges::start(&interfaces::GROUPS)?,
+    };
     let known = Saved::load(&options.name).health;
     let known = known.and_then(|known| serde_json::from_value(known).ok());
     let mut health = Health::start(known);
@@ -176,107 +228,20 @@ pub async fn run(mut options: RunOptions, out: &mut impl Write) -> Result<(), Ru
     let (desired, conditions) = health::at_start(&health, configuration.checked());
     options.desired = desired;
     let targets = targets(options.desired.backends());
-    let mut keep = options.keep;
-    // Before the first look at the interfaces, so that no change is missed.
-    let mut links = KernelChanges::start(&interfaces::GROUPS)?;
-    let (instance, next_hops) =
-        start::start(options, (configuration, health.reader()), events.clone()).await?;
+    let events = Events::default();
+    let known = (configuration, health.reader());
+    let (mut instance, next_hops) = start::start(options, known, events.clone()).await?;
     start::describe(&instance, out)?;
-    let mut watchdog = notify::ready(&instance);
-    let (requests, mut asked) = mpsc::channel(16);
-    let mut running = Running {
+    instance.note_conditions(conditions);
+    let running = Running {
         instance: Arc::new(Mutex::new(instance)),
         next_hops,
         targets,
         health,
-        events: events.clone(),
+        events,
     };
     running.tell_next_hops();
-    lock(&running.instance).note_conditions(conditions);
-    let served = Served {
-        instance: Arc::clone(&running.instance),
-        requests,
-        events: events.clone(),
-    };
-    // A task of its own, so that it answers while a reload waits for neighbours.
-    let mut tasks = JoinSet::new();
-    tasks.spawn(api::serve(listener, served));
-    if let Some(listener) = metrics {
-        let instance = Arc::clone(&running.instance);
-        let source = Arc::new(move || report::told(lock(&instance).status()));
-        tasks.spawn(async move {
-            metrics::serve_metrics(listener, metrics_settings.per_backend, source).await;
-            Ok(())
-        });
-    }
-    let mut sweep = interval(SWEEP_INTERVAL);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let result = loop {
-        tokio::select! {
-            signal = signals.next() => match signal {
-                // Without a file to read again it means what it does to any foreground process.
-                Signal::Hangup if running.has_file() => running.reload().await,
-                Signal::Hangup | Signal::End => break Ok(()),
-            },
-            Some(request) = asked.recv() => match request {
-                Request::Stop { keep: kept, answer } => {
-                    keep = kept;
-                    // Whoever asked may have gone.
-                    let _ = answer.send(());
-                    break Ok(());
-                }
-                Request::Change(change, answer) => running.answer(change, answer).await,
-            },
-            Some(ended) = tasks.join_next() => break match ended {
-                Ok(result) => result.map_err(RunError::from),
-                Err(panic) => Err(std::io::Error::other(panic).into()),
-            },
-            _ = sweep.tick() => running.sweep(),
-            changed = running.next_hops.changes() => running.next_hops_changed(changed).await,
-            changed = running.health.changes() => running.follow_health(changed),
-            () = file.changed() => running.reload_if_watched(&file).await,
-            () = watchdog.due() => watchdog.alive(),
-            () = links.next() => running.follow_interfaces().await,
-        }
-    };
-    running.end(keep, out)?;
-    if events.is_heard() {
-        sleep(FAREWELL).await;
-    }
-    tasks.shutdown().await;
-    result
-}
-
-/// What the process is told by signals.
-enum Signal {
-    /// SIGHUP.
-    Hangup,
-    /// SIGINT or SIGTERM.
-    End,
-}
-
-struct Signals {
-    interrupt: UnixSignal,
-    terminate: UnixSignal,
-    hangup: UnixSignal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::End,
-            _ = self.terminate.recv() => Signal::End,
-            _ = self.hangup.recv() => Signal::Hangup,
-        }
-    }
+    Ok((running, listeners))
 }
 
 /// A running instance and what it follows.
