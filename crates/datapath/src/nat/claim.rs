@@ -32,15 +32,16 @@ pub(super) fn claim<F: Family, T: Tables + FamilyTables<F>>(
 ) -> Result<Be16, Reason> {
     let settings = tables.settings();
     let now = tables.now();
-    for i in 0..PORT_CANDIDATES {
+    let own = opening.parsed.key.source_port();
+    for i in u32::from(settings.is_kept(own))..PORT_CANDIDATES {
         let is_clients_port = i == 0;
         let port = if is_clients_port {
-            opening.parsed.key.source_port()
+            own
         } else {
             settings.port_candidate(hash as u32, i)
         };
         let key = opening.reverse_key(port);
-        if port.raw() == 0 || settings.is_kept(port) || is_service(tables, &key) {
+        if port.raw() == 0 || is_service(tables, &key) {
             continue;
         }
         if try_claim(tables, &key, &opening.reverse(&key, now), is_clients_port)? {
