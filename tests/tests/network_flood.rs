@@ -84,8 +84,8 @@ fn two_hundred_connections_go_on_unharmed_through_two_million_spoofed_syns() {
     println!("{:?}, {:?}", status.flows, status.reasons);
     // The one that set the pace is among them.
     assert_eq!(status.flows.established, ESTABLISHED as u64 + 1);
-    // The flood filled the table, and was hardly ever refused: once in ten thousand tries all
-    // sixteen ports may be taken.
+    // The flood filled the table, and was hardly ever refused: once in ten thousand tries all of
+    // a flow's candidates may be taken.
     assert!(status.flows.half_open > status.flows.half_open_limit / 2);
     let exhausted = reason(&status, "ports_exhausted");
     assert!(exhausted < u64::from(SYNS) / 10_000, "{exhausted}");

@@ -15,7 +15,7 @@ pub const MAX_DIRECTORY_LOG2: u8 = 18;
 /// Interfaces of an instance.
 pub const MAX_INTERFACES: u32 = 64;
 /// Source ports tried for a new `nat` flow before it is given up.
-pub const PORT_CANDIDATES: u32 = 16;
+pub const PORT_CANDIDATES: u32 = 24;
 /// IPv6 extension headers that are walked over before the transport header.
 pub const MAX_EXTENSIONS: u32 = 4;
 /// First fragments remembered, for each family. The oldest give way.
