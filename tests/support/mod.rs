@@ -3,6 +3,7 @@
 //! - `binary`: the program under test, and commands run to their end.
 //! - `capture`: captures by tcpdump, and their checksums.
 //! - `groups`: control groups for a service manager.
+//! - `held`: connections that are held while something happens.
 //! - `overlay`: this machine to change at will, without changing it.
 //! - `packet_socket`: frames that no protocol stack would send.
 //! - `service`: services as the configuration file has them.
@@ -25,6 +26,7 @@ mod capture;
 mod flood;
 mod folder;
 mod groups;
+mod held;
 mod http;
 mod link;
 mod overlay;
@@ -44,6 +46,7 @@ pub use capture::{Capture, Verified, verify};
 pub use flood::SynFlood;
 pub use folder::Folder;
 pub use groups::Groups;
+pub use held::{assert_used, hold};
 pub use http::{Answer, Connection};
 pub use link::{ip, path_mtu, xdp_programs};
 pub use overlay::Overlay;
@@ -53,5 +56,6 @@ pub use scene::{PORT, Scene, dropped, reason, tag};
 pub use service::{Family, Service};
 pub use service_user::{Places, ServiceUser, USER};
 pub use stream::{Stream, StreamReport};
+pub use testkit::skip::skipped;
 pub use unit::Unit;
 pub use wait::{PATIENCE, eventually};

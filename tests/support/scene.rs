@@ -353,11 +353,27 @@ impl Scene {
         assert_eq!(code, Some(0), "{stderr}");
     }
 
+    /// Writes the configuration file: the service that [`Self::vip`] is, with this list of
+    /// backends as TOML has it. Returns where it is.
+    #[must_use]
+    pub fn write_config(&self, backends: &str) -> PathBuf {
+        let (interfaces, vip) = (self.interfaces(), self.vip());
+        let text = format!(
+            "{interfaces}[[service]]\naddress = \"tcp://{vip}\"\nbackends = [{backends}]\n"
+        );
+        self.folder.write("config.toml", text)
+    }
+
     fn config(&self, services: &[Service]) -> String {
+        let services: Vec<_> = services.iter().map(Service::to_string).collect();
+        self.interfaces() + &services.concat()
+    }
+
+    /// All of the load balancer's, as the configuration's first line has them.
+    fn interfaces(&self) -> String {
         let host = self.balancer_host();
         let interfaces: Vec<_> = host.interfaces().iter().map(|i| i.name).collect();
-        let services: Vec<_> = services.iter().map(Service::to_string).collect();
-        format!("interfaces = {interfaces:?}\n{}", services.concat())
+        format!("interfaces = {interfaces:?}\n")
     }
 
     /// The running load balancer.

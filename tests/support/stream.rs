@@ -15,6 +15,8 @@ use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 const FLOWS: usize = 16;
 /// Datagrams are sent in bursts, one each time this has passed.
 const BURST_EVERY: Duration = Duration::from_millis(2);
+/// Bursts that are made up for after a pause: more would overrun queues that are nobody's here.
+const LATE_BURSTS: u32 = 4;
 /// Room for a receiver that has to wait for a CPU.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
@@ -25,7 +27,7 @@ type Numbers = (u16, u64);
 #[derive(Debug)]
 pub struct Stream {
     stop: Arc<AtomicBool>,
-    sender: JoinHandle<lab::Result<u64>>,
+    sender: JoinHandle<lab::Result<(u64, Duration)>>,
     receivers: Vec<JoinHandle<lab::Result<()>>>,
     got: Arc<Mutex<Vec<(usize, Numbers)>>>,
 }
@@ -35,6 +37,8 @@ pub struct Stream {
 pub struct StreamReport {
     /// Datagrams that were sent.
     pub sent: u64,
+    /// How many of them a second, pauses of the sender included.
+    pub per_second: u64,
     /// Those that nobody got, by flow and number.
     pub lost: Vec<Numbers>,
     /// Those that came more than once.
@@ -46,7 +50,7 @@ pub struct StreamReport {
 }
 
 impl Stream {
-    /// Sends `per_second` datagrams from a host to a service, and counts them at `receivers`, where
+    /// Sends at most `per_second` datagrams from a host to a service, and counts them at `receivers`, where
     /// they come in at the same port.
     ///
     /// # Panics
@@ -81,7 +85,8 @@ impl Stream {
     #[must_use]
     pub fn finish(self) -> StreamReport {
         self.stop.store(true, Ordering::Relaxed);
-        let sent = self.sender.join().expect("no panic").expect("a namespace");
+        let sender = self.sender.join().expect("no panic");
+        let (sent, lasted) = sender.expect("a namespace");
         for receiver in self.receivers {
             receiver.join().expect("no panic").expect("a namespace");
         }
@@ -94,6 +99,7 @@ impl Stream {
         let all = (0..sent).map(|index| ((index % FLOWS as u64) as u16, index / FLOWS as u64));
         StreamReport {
             sent,
+            per_second: (sent as f64 / lasted.as_secs_f64()) as u64,
             lost: all.filter(|numbers| !distinct.contains(numbers)).collect(),
             doubled: got.len() - distinct.len(),
             moved: pairs.len() - flows.len(),
@@ -128,9 +134,11 @@ fn senders(service: SocketAddr) -> Vec<UdpSocket> {
     (0..FLOWS).map(sender).collect()
 }
 
-fn send(sockets: &[UdpSocket], burst: usize, stop: &AtomicBool) -> u64 {
+/// How many were sent, and in which time.
+fn send(sockets: &[UdpSocket], burst: usize, stop: &AtomicBool) -> (u64, Duration) {
     let mut sent = 0_u64;
-    let mut next = Instant::now();
+    let began = Instant::now();
+    let mut next = began;
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..burst {
             let flow = (sent % FLOWS as u64) as u16;
@@ -141,11 +149,11 @@ fn send(sockets: &[UdpSocket], burst: usize, stop: &AtomicBool) -> u64 {
             socket.send(&datagram).expect("a datagram can be sent");
             sent += 1;
         }
-        // After a pause nothing is made up for: bursts would overrun queues that are nobody's here.
-        next = (next + BURST_EVERY).max(Instant::now());
-        sleep(next.saturating_duration_since(Instant::now()));
+        let now = Instant::now();
+        next = (next + BURST_EVERY).max(now - LATE_BURSTS * BURST_EVERY);
+        sleep(next.saturating_duration_since(now));
     }
-    sent
+    (sent, began.elapsed())
 }
 
 /// Until nothing has come for as long as a read waits, once sending has stopped.

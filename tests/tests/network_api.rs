@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs::Permissions;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -13,9 +12,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use control::instance::socket_path;
-use evenkeel_tests::support::{PATIENCE, Scene, evenkeel, fresh_requests, requests};
+use evenkeel_tests::support::{
+    Finished, PATIENCE, Scene, USER, evenkeel, finish, fresh_requests, requests,
+};
 use lab::topology::TUTORIAL;
 
+/// A number needs no entry in the host's list of groups.
+const GROUP: u32 = 54_321;
 const CONFIG: &str = "interfaces = [\"veth6\"]\n[[service]]\naddress = \"tcp://10.0.0.10:8000\"\n\
                       backends = [\"10.0.0.2\", \"10.0.0.3\"]\n";
 
@@ -244,22 +247,49 @@ fn long_lists_come_in_pages() {
     assert_eq!(names[25], "udp://10.0.0.10:25");
 }
 
+/// `evenkeel status` by somebody of this group, and of no other, without any privileges.
+fn status_as(scene: &Scene, group: u32) -> Finished {
+    // The workspace may be in a place that others cannot look into.
+    let program = scene.folder().path().join("evenkeel");
+    std::fs::copy(evenkeel(), &program).expect("a copy that everybody may run");
+    let mut command = scene.balancer_host().command("setpriv");
+    command.args(["--reuid", &USER.to_string(), "--regid", &group.to_string()]);
+    command.args(["--clear-groups", "--"]);
+    command.arg(program).arg("status");
+    finish(&command)
+}
+
+fn assert_refused(finished: &Finished, socket: &Path) {
+    let Finished { code, stderr, .. } = finished;
+    assert_eq!(*code, Some(1), "{stderr}");
+    for part in [
+        &*socket.display().to_string(),
+        "Permission denied",
+        "expected: root",
+        "run it with sudo",
+    ] {
+        assert!(stderr.contains(part), "`{part}` is not in: {stderr}");
+    }
+}
+
 #[test]
 fn nobody_but_root_and_the_group_may_use_the_socket() {
-    let (_scene, socket) = started("root", "");
+    let (scene, socket) = started("root", "");
     let metadata = std::fs::metadata(&socket).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
-    drop(_scene);
-    // A number needs no entry in the host's list of groups.
-    let (scene, socket) = started("group", "[api]\ngroup = \"54321\"\n");
+    assert_refused(&status_as(&scene, GROUP), &socket);
+    drop(scene);
+    let (scene, socket) = started("group", &format!("[api]\ngroup = \"{GROUP}\"\n"));
     let metadata = std::fs::metadata(&socket).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
-    assert_eq!((metadata.uid(), metadata.gid()), (0, 54_321));
+    assert_eq!((metadata.uid(), metadata.gid()), (0, GROUP));
     let folder = std::fs::metadata(socket.parent().unwrap()).unwrap();
-    assert_eq!(folder.permissions().mode() & 0o777, 0o750);
-    assert_eq!(folder.gid(), 54_321);
-    drop(scene);
-    let folder = socket.parent().unwrap();
-    std::os::unix::fs::chown(folder, None, Some(0)).unwrap();
-    std::fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o711);
+    assert_eq!((folder.uid(), folder.gid()), (0, 0));
+
+    let of_the_group = status_as(&scene, GROUP);
+    assert_eq!(of_the_group.code, Some(0), "{}", of_the_group.stderr);
+    let name = scene.balancer_host().namespace().to_owned();
+    assert!(of_the_group.stdout.contains(&name), "{of_the_group:?}");
+    assert_refused(&status_as(&scene, USER), &socket);
 }

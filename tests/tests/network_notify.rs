@@ -1,14 +1,17 @@
-//! What the service manager is told: sd_notify(3), with a socket of the test's own.
+//! What the service manager is told, by sd_notify(3) with a socket of the test's own, and what its
+//! log gets.
 
 #![forbid(unsafe_code)]
 
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use evenkeel_tests::support::{PATIENCE, Scene, evenkeel};
 use lab::HostProcess;
 use lab::topology::TUTORIAL;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 /// A quarter of a second, in microseconds: two signs of life in that time.
 const WATCHDOG_USEC: u64 = 250_000;
@@ -41,22 +44,14 @@ impl Manager {
     }
 }
 
-fn config(scene: &Scene, backends: &str) -> String {
-    let text = format!(
-        "interfaces = [\"veth6\"]\n[[service]]\naddress = \"tcp://10.0.0.10:8000\"\n\
-         backends = [{backends}]\n"
-    );
-    let path = scene.folder().write("config.toml", text);
-    path.display().to_string()
-}
-
 /// An instance that has a manager.
 fn start(scene: &Scene, watchdog: Option<u64>) -> (Manager, HostProcess) {
     let path = scene.folder().path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket in the test's folder");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let mut command = scene.balancer_host().command(evenkeel());
-    command.args(["run", "--config", &config(scene, "\"10.0.0.2\"")]);
+    let config = scene.write_config("\"10.0.0.2\"");
+    command.args(["run", "--config"]).arg(config);
     command.env("NOTIFY_SOCKET", &path);
     if let Some(watchdog) = watchdog {
         command.env("WATCHDOG_USEC", watchdog.to_string());
@@ -76,7 +71,7 @@ fn it_is_told_of_the_start_of_reloads_and_of_the_end() {
     manager.expect(["READY=1", ONE]);
     assert_eq!(scene.status().services.len(), 1, "packets flow by then");
 
-    let _same_path = config(&scene, "\"10.0.0.2\", \"10.0.0.3\"");
+    let _same_path = scene.write_config("\"10.0.0.2\", \"10.0.0.3\"");
     process.signal(Signal::SIGHUP).unwrap();
     let reloading = manager.next();
     assert_eq!(reloading[..2], ["RELOADING=1", READING]);
@@ -85,7 +80,7 @@ fn it_is_told_of_the_start_of_reloads_and_of_the_end() {
     assert!(since.parse::<u64>().unwrap() > 0, "{reloading:?}");
     manager.expect(["READY=1", TWO]);
 
-    let _same_path = config(&scene, "\"10.0.0.2\", \"nowhere\"");
+    let _same_path = scene.write_config("\"10.0.0.2\", \"nowhere\"");
     assert_eq!(scene.command("reload").code, Some(1));
     manager.expect(["RELOADING=1", READING]);
     let refused = manager.next();
@@ -121,4 +116,43 @@ fn without_a_watchdog_there_is_no_sign_of_life() {
     manager.expect(["READY=1", ONE]);
     process.signal(Signal::SIGTERM).unwrap();
     assert_eq!(manager.any()[0], "STOPPING=1");
+}
+
+#[test]
+fn where_nobody_reads_along_the_log_is_lines_of_json() {
+    let scene = Scene::new(&TUTORIAL, "jsonlog");
+    let log = scene.folder().path().join("log");
+    let mut run = scene.balancer_host().command(evenkeel());
+    let config = scene.write_config("\"10.0.0.2\"");
+    run.args(["run", "--config"]).arg(config);
+    // Standard error is a file, and no journal's.
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" 2>\"$0\""]).arg(&log);
+    command.arg(run.get_program()).args(run.get_args());
+    let process = HostProcess::spawn("lb", command);
+    let mut process = process.unwrap_or_else(|error| panic!("{error}"));
+    process.wait_ready(PATIENCE).unwrap();
+    let _same_path = scene.write_config("\"10.0.0.2\", \"nowhere\"");
+    assert_eq!(scene.command("reload").code, Some(1));
+    process.signal(Signal::SIGTERM).unwrap();
+    assert!(process.wait(PATIENCE).unwrap().unwrap().success());
+
+    let text = std::fs::read_to_string(log).unwrap();
+    let lines = text.lines().map(|line| {
+        let line: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["timestamp"].is_string(), "{line}");
+        let word = |value: &Value| {
+            value
+                .as_str()
+                .unwrap_or_else(|| panic!("{line}"))
+                .to_owned()
+        };
+        (word(&line["level"]), word(&line["fields"]["message"]))
+    });
+    let lines: Vec<_> = lines.collect();
+    println!("{lines:?}");
+    let warned =
+        |(level, message): &(String, String)| level == "WARN" && message.contains("nowhere");
+    assert!(lines.iter().any(warned), "{lines:?}");
 }

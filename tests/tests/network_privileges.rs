@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use control::instance::{SOCKET_DIRECTORY, socket_path};
 use evenkeel_tests::support::{
     Finished, PATIENCE, Scene, ServiceUser, USER, Unit, dropped, finish, requests,
 };
@@ -20,17 +22,9 @@ fn scene(name: &str) -> (Scene, ServiceUser, String) {
     let scene = Scene::new(&TUTORIAL, name);
     let name = scene.balancer_host().namespace().to_owned();
     let user = ServiceUser::new(Unit::read("evenkeel.service"), scene.folder(), &name);
-    let run = format!("run --keep --config {}", config(&scene, "\"10.0.0.2\""));
+    let config = scene.write_config("\"10.0.0.2\"");
+    let run = format!("run --keep --config {}", config.display());
     (scene, user, run)
-}
-
-fn config(scene: &Scene, backends: &str) -> String {
-    let text = format!(
-        "interfaces = [\"veth6\"]\n[[service]]\naddress = \"tcp://10.0.0.10:8000\"\n\
-         backends = [{backends}]\n"
-    );
-    let path = scene.folder().write("config.toml", text);
-    path.display().to_string()
 }
 
 fn start(scene: &Scene, user: &ServiceUser, run: &str) -> HostProcess {
@@ -78,7 +72,7 @@ fn with_what_the_unit_gives_it_runs_reloads_dies_goes_on_and_stops() {
     assert_eq!(servers(&scene), ["h2"]);
 
     // More room than there is: maps are made anew, the program is exchanged.
-    let path = config(&scene, "\"10.0.0.2\", \"10.0.0.3\"");
+    let path = scene.write_config("\"10.0.0.2\", \"10.0.0.3\"");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text + "[limits]\nflows = 300000\n").unwrap();
     let reload = command(&scene, &user, &[], "reload");
@@ -138,4 +132,41 @@ fn without_the_units_preparations_it_does_not_start_and_says_where_it_may_not_wr
     let expected = "whom /sys/fs/bpf/evenkeel belongs to";
     assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     assert!(scene.programs().is_empty());
+}
+
+/// Lets a group use the socket.
+fn share(scene: &Scene, group: u32) {
+    let path = scene.folder().path().join("config.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}[api]\ngroup = \"{group}\"\n")).unwrap();
+}
+
+#[test]
+fn a_group_that_the_user_is_in_gets_the_socket_and_nothing_else() {
+    let (scene, user, run) = scene("group");
+    share(&scene, USER);
+    let _process = start(&scene, &user, &run);
+    // Kept for the next process.
+    let drain = "backend drain tcp://10.0.0.10:8000 10.0.0.2";
+    let drained = command(&scene, &user, &[], drain);
+    assert_eq!(drained.code, Some(0), "{}", drained.stderr);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(Path::new(SOCKET_DIRECTORY)), 0o711);
+    let socket = socket_path(scene.balancer_host().namespace());
+    for (extension, expected) in [("sock", 0o660), ("lock", 0o600), ("state", 0o600)] {
+        let path = socket.with_extension(extension);
+        assert_eq!(mode(&path), expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_group_that_the_user_is_not_in_is_refused_and_it_says_what_to_do() {
+    let (scene, user, run) = scene("nogroup");
+    share(&scene, USER + 1);
+    let refused = command(&scene, &user, &user.capabilities(), &run);
+    assert_eq!(refused.code, Some(1));
+    let expected = format!("SupplementaryGroups={}", USER + 1);
+    assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+    assert!(scene.programs().is_empty());
+    assert!(!scene.has_socket());
 }

@@ -11,7 +11,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use evenkeel_tests::support::{Folder, Groups, PATIENCE, Places, Scene, evenkeel, eventually, tag};
+use evenkeel_tests::support::{
+    Folder, Groups, PATIENCE, Places, Scene, evenkeel, eventually, skipped, tag,
+};
 use lab::HostProcess;
 use lab::fetch::{FetchOptions, HoldOptions, Holding};
 use lab::topology::TUTORIAL;
@@ -41,17 +43,25 @@ mount --bind "$1" "$root/test"
 cp "$2" "$root/usr/bin/evenkeel"
 cp "$1/config.toml" "$root/etc/evenkeel/$3.toml"
 cp "$1/evenkeel.sysusers" "$root/usr/lib/sysusers.d/evenkeel.conf"
-chroot "$root" systemd-sysusers evenkeel.conf
+echo "g ops -" >"$root/usr/lib/sysusers.d/ops.conf"
+chroot "$root" systemd-sysusers evenkeel.conf ops.conf
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_UNIT_PATH=/test \
   SYSTEMD_LOG_TARGET=console chroot "$root" /lib/systemd/systemd --system --show-status=no
 "#;
 
-/// What is done to the service `$1`, in step with the test.
+/// What is done to the service `$1`, the instance `$2`, in step with the test.
 const STEPS: &str = r#"
 s() { systemctl "$@" "$unit" || { echo "systemctl $* failed"; systemctl status "$unit"; }; }
 reach() { : >"/test/$1"; while [ ! -e "/test/$2" ]; do sleep 0.05; done; }
+status() {
+  setpriv --reuid 64123 --regid "$1" --clear-groups evenkeel status --instance "$2" >/dev/null &&
+    echo "group $1 is served"
+}
 unit=$1
 s start
+stat -c '%n %a %U %G' /run/evenkeel "/run/evenkeel/$2.sock"
+status ops "$2"
+status 64123 "$2"
 pid=$(systemctl show -P MainPID "$unit")
 grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$pid/status" | tr '\t' ' '
 reach started restart
@@ -85,10 +95,14 @@ fn write_units(folder: &Folder, instance: &str) {
     }
     let steps = format!(
         "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nStandardOutput=file:/test/log\n\
-         StandardError=file:/test/log\nExecStart=/bin/sh /test/steps evenkeel@{instance}.service\n"
+         StandardError=file:/test/log\nExecStart=/bin/sh /test/steps evenkeel@{instance}.service {instance}\n"
     );
     let _in_the_folder = folder.write("steps.service", steps);
     let _in_the_folder = folder.write("steps", STEPS);
+    // What docs/operations.md says is to be added for `[api] group`.
+    fs::create_dir(folder.path().join("evenkeel@.service.d")).unwrap();
+    let group = "[Service]\nSupplementaryGroups=ops\n";
+    let _in_the_folder = folder.write("evenkeel@.service.d/override.conf", group);
 }
 
 fn boot(scene: &Scene, groups: &Groups, instance: &str) -> HostProcess {
@@ -108,17 +122,17 @@ fn boot(scene: &Scene, groups: &Groups, instance: &str) -> HostProcess {
 fn the_unit_starts_restarts_reloads_survives_a_kill_and_stops_and_no_connection_breaks() {
     let groups = Path::new(SYSTEMD).exists().then(Groups::new).flatten();
     let Some(groups) = groups else {
-        eprintln!("not tested: there is no systemd, or no control group for it");
+        skipped("there is no systemd, or no control group for it");
         return;
     };
     let scene = Scene::new(&TUTORIAL, "unit");
     let instance = tag("unit");
     let _places = Places::of(&instance);
     let config = "interfaces = [\"veth6\"]\n[[service]]\naddress = \"tcp://10.0.0.10:8000\"\n\
-                  backends = [\"10.0.0.2\", \"10.0.0.3\"]\n";
+                  backends = [\"10.0.0.2\", \"10.0.0.3\"]\n[api]\ngroup = \"ops\"\n";
     let _in_the_folder = scene.folder().write("config.toml", config);
     write_units(scene.folder(), &instance);
-    let systemd = boot(&scene, &groups, &instance);
+    let mut systemd = boot(&scene, &groups, &instance);
     let log = || fs::read_to_string(scene.folder().path().join("log")).unwrap_or_default();
     let reached = |step: &str| {
         eventually(step, PATIENCE, || {
@@ -132,6 +146,12 @@ fn the_unit_starts_restarts_reloads_survives_a_kill_and_stops_and_no_connection_
     for line in ["NoNewPrivs: 1", "Seccomp: 2", "CapEff: 000000c000001000"] {
         assert!(log().contains(line), "{line}\n{}", log());
     }
+    let socket = format!("/run/evenkeel/{instance}.sock 660 evenkeel ops");
+    let folder = "/run/evenkeel 711 evenkeel evenkeel";
+    for line in [&*socket, folder, "group ops is served"] {
+        assert!(log().contains(line), "{line}\n{}", log());
+    }
+    assert!(!log().contains("group 64123 is served"), "{}", log());
     let options = HoldOptions {
         lasting: Duration::from_secs(600),
         every: Duration::from_millis(20),
@@ -154,11 +174,11 @@ fn the_unit_starts_restarts_reloads_survives_a_kill_and_stops_and_no_connection_
         (CONNECTIONS, 0),
         "{report}"
     );
+    assert!(report.answered > CONNECTIONS, "{report}");
     assert_eq!(scene.programs().len(), 1);
     let _next = scene.folder().write("stop", "");
     reached("stopped");
     assert!(log().contains("ActiveState=inactive"), "{}", log());
     assert!(scene.programs().is_empty());
-    let mut systemd = systemd;
     systemd.kill().unwrap();
 }

@@ -16,6 +16,7 @@
 //! - [`outcome`]: what became of a packet, natively or in the kernel.
 //! - [`fixture`], [`world`]: tables of packets in and out, and the services they are about.
 //! - [`random`]: numbers that a seed repeats.
+//! - [`skip`]: tests that cannot be made on every machine.
 //! - [`traffic`]: random packets of many flows, some of them damaged.
 
 #![forbid(unsafe_code)]
@@ -35,6 +36,7 @@ pub mod history;
 pub mod model;
 pub mod outcome;
 pub mod random;
+pub mod skip;
 pub mod tables;
 pub mod traffic;
 pub mod world;

@@ -50,6 +50,16 @@ pub enum ApiError {
         "[api] group {0:?}: this host has no such group; make it with `groupadd --system {0}`, or name another"
     )]
     NoGroup(String),
+    /// The group that may use the socket cannot be given it.
+    #[error("[api] group {group:?} cannot be given {path}: {source}{}", not_in(group, source), path = path.display())]
+    Share {
+        /// The group.
+        group: String,
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The answer was not one.
     #[error("instance {name} gave no proper answer: {problem}")]
     Answer {
@@ -58,6 +68,17 @@ pub enum ApiError {
         /// What was wrong.
         problem: String,
     },
+}
+
+fn not_in(group: &str, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        format!(
+            "; expected: root, or a user who is in that group; in a unit, \
+             SupplementaryGroups={group} (systemctl edit)"
+        )
+    } else {
+        String::new()
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

@@ -85,7 +85,7 @@ pub(crate) fn listen(role: Role, name: &str, settings: &ApiSettings) -> Result<L
     };
     fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(0o711)
         .create(SOCKET_DIRECTORY)
         .map_err(failed)?;
     match StdUnixStream::connect(&path) {
@@ -101,9 +101,16 @@ pub(crate) fn listen(role: Role, name: &str, settings: &ApiSettings) -> Result<L
     }
     let listener = UnixListener::bind(&path).map_err(failed)?;
     let listener = Listener { listener, path };
-    share(&listener.path, group).map_err(|source| ApiError::Socket {
-        path: listener.path.clone(),
-        source,
+    share(&listener.path, group).map_err(|source| {
+        let path = listener.path.clone();
+        match settings.group.clone() {
+            Some(group) => ApiError::Share {
+                group,
+                path,
+                source,
+            },
+            None => ApiError::Socket { path, source },
+        }
     })?;
     Ok(listener)
 }
@@ -135,7 +142,6 @@ fn share(socket: &Path, group: Option<u32>) -> io::Result<()> {
     };
     chown(socket, None, Some(group))?;
     fs::set_permissions(socket, Permissions::from_mode(0o660))?;
-    // Other instances' sockets in the folder have a mode of their own.
-    chown(SOCKET_DIRECTORY, None, Some(group))?;
-    fs::set_permissions(SOCKET_DIRECTORY, Permissions::from_mode(0o750))
+    // It may be older, or the umask was strict. Other instances may have other groups.
+    fs::set_permissions(SOCKET_DIRECTORY, Permissions::from_mode(0o711))
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -30,12 +30,13 @@ impl InstanceLock {
         };
         DirBuilder::new()
             .recursive(true)
-            .mode(0o700)
+            .mode(0o711)
             .create(SOCKET_DIRECTORY)
             .map_err(failed)?;
         loop {
             let mut options = OpenOptions::new();
-            options.create(true).truncate(false).write(true);
+            // Whoever could open it could take the lock.
+            options.create(true).truncate(false).write(true).mode(0o600);
             let file = options.open(&path).map_err(failed)?;
             let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
             let lock = match lock {

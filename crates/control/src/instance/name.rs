@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// Directory of the instances' sockets, readable by root only.
+/// Directory of the instances' sockets. Others pass through it and do not see what is in it, and
+/// each file has a mode of its own.
 pub const SOCKET_DIRECTORY: &str = "/run/evenkeel";
 
 /// Longest name, so that the socket's path fits the 107 bytes that the kernel takes.

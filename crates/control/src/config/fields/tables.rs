@@ -227,8 +227,10 @@ static API: Table = Table {
         "group",
         Text(GROUP),
         Words("nobody"),
-        "A group whose members may use the socket, beside root: whoever may can change where \
-         packets go.",
+        "A group, by name or number, whose members may use the instance's socket, beside root: \
+         all of [the API](api.md), so they can change where packets go. It takes effect when the \
+         process starts, which has to be root's or in that group: \
+         [operations.md](operations.md#privileges).",
     )],
 };
 
@@ -238,8 +240,9 @@ static DAEMON: Table = Table {
         "watch",
         Boolean,
         Value("false"),
-        "Read the file again whenever it has changed, as `evenkeel reload` does. A file with an \
-         error changes nothing.",
+        "Read the file again whenever it has changed, as with `evenkeel run --watch`: it is looked \
+         at once a second, and applied when it has stayed the same for one. A file with an error \
+         changes nothing, and the log and `evenkeel events` say why.",
     )],
 };
 
