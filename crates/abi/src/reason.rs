@@ -25,6 +25,12 @@ macro_rules! reasons {
                 Self::ALL.get(number as usize).copied()
             }
 
+            /// The reason with this name; `None`: it is of another version, if of any.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.name() == name)
+            }
+
             /// What is done with such a packet.
             #[inline(always)]
             #[must_use]
@@ -146,6 +152,7 @@ mod tests {
         for (index, reason) in Reason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
             assert_eq!(Reason::from_number(index as u32), Some(*reason));
+            assert_eq!(Reason::named(reason.name()), Some(*reason));
             assert!(
                 reason
                     .name()
@@ -159,5 +166,6 @@ mod tests {
             );
         }
         assert_eq!(Reason::from_number(Reason::COUNT as u32), None);
+        assert_eq!(Reason::named("of_tomorrow"), None);
     }
 }

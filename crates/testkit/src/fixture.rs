@@ -260,7 +260,7 @@ fn parse_line(
                 return None;
             };
             let name = rest.split(' ').next()?;
-            expected.reason = *Reason::ALL.iter().find(|reason| reason.name() == name)?;
+            expected.reason = Reason::named(name)?;
             expected.service = number(rest, "service").unwrap_or(NO_INDEX);
             expected.backend = number(rest, "backend").unwrap_or(NO_INDEX);
             expected.interface = number(rest, "interface").unwrap_or(0);

@@ -52,7 +52,7 @@ use crate::api::{self, ApiError, Role};
 use crate::config::{ConfigError, Origin};
 use crate::event::{Events, What};
 use crate::health::Health;
-use crate::metrics::{self, MetricsError, MetricsSettings};
+use crate::metrics::{self, Exporter, MetricsError, MetricsSettings};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
     interfaces, targets,
@@ -196,7 +196,7 @@ struct Listeners {
     signals: Signals,
     api: api::Listener,
     metrics: Option<TcpListener>,
-    per_backend: bool,
+    exporter: Exporter,
     file: FileWatch,
     links: KernelChanges,
 }
@@ -211,11 +211,11 @@ async fn begin(
     for change in dropped {
         warn!("{change}");
     }
-    let listeners = Listeners {
+    let mut listeners = Listeners {
         signals,
         api: api::listen(Role::Balancer, &options.name, &configuration.checked().api)?,
         metrics: metrics::bind(&options.metrics).await?,
-        per_backend: options.metrics.per_backend,
+        exporter: Exporter::new(options.metrics.per_backend),
         file: FileWatch::new(options.watch, options.origin.as_ref()),
         // Before the first look at the interfaces, so that no change is missed.
         links: KernelChanges::start(&interfaces::GROUPS)?,
@@ -231,7 +231,11 @@ async fn begin(
     let events = Events::default();
     let known = (configuration, health.reader());
     let (mut instance, next_hops) = start::start(options, known, events.clone()).await?;
-    start::describe(&instance, out)?;
+    let status = instance.status()?;
+    if listeners.metrics.is_some() {
+        listeners.exporter.begin(&status);
+    }
+    start::describe(&status, out)?;
     instance.note_conditions(conditions);
     let running = Running {
         instance: Arc::new(Mutex::new(instance)),

@@ -99,7 +99,7 @@ impl Outside {
             let instance = Arc::clone(&running.instance);
             let source = Arc::new(move || report::told(lock(&instance).status()));
             tasks.spawn(async move {
-                metrics::serve_metrics(listener, listeners.per_backend, source).await;
+                metrics::serve_metrics(listener, listeners.exporter, source).await;
                 Ok(())
             });
         }

@@ -20,7 +20,7 @@ use super::{Configuration, RunError, RunOptions, running};
 use crate::event::{Events, What};
 use crate::health::BoardReader;
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
-use crate::status::{ApplyStatus, BackendStatus, InterfaceStatus};
+use crate::status::{ApplyStatus, BackendStatus, InterfaceStatus, Status};
 
 /// How long to wait for neighbours to answer before going on without them.
 pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
@@ -184,8 +184,7 @@ fn remedy(interface: &str, program: &str, mode: XdpMode) -> String {
 }
 
 /// Says what is running.
-pub(super) fn describe(instance: &Instance, out: &mut impl Write) -> Result<(), RunError> {
-    let status = instance.status()?;
+pub(super) fn describe(status: &Status, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
         "evenkeel {}, instance {}",
@@ -220,8 +219,7 @@ pub(super) fn describe(instance: &Instance, out: &mut impl Write) -> Result<(), 
         backends,
         plural(backends),
     )?;
-    out.flush()?;
-    Ok(())
+    out.flush()
 }
 
 /// Says how an interface runs the program.
@@ -267,4 +265,47 @@ fn way_to(backend: &BackendStatus) -> String {
 
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_program_goes_in_its_own_way() {
+        for (program, mode, way) in [
+            (
+                "xdp_dispatcher",
+                XdpMode::Native,
+                "`xdp-loader unload --all`",
+            ),
+            ("xdp_dispatcher", XdpMode::Generic, "use another interface"),
+            (
+                "evenkeel",
+                XdpMode::Native,
+                "another instance's: stop that first",
+            ),
+            (
+                "decap",
+                XdpMode::Native,
+                "that of `evenkeel decap`: stop that first",
+            ),
+            ("pass", XdpMode::Native, "`ip link set dev eth0 xdpdrv off`"),
+            (
+                "pass",
+                XdpMode::Generic,
+                "`ip link set dev eth0 xdpgeneric off`",
+            ),
+            (
+                "pass",
+                XdpMode::Offloaded,
+                "`ip link set dev eth0 xdpoffload off`",
+            ),
+        ] {
+            let remedy = remedy("eth0", program, mode);
+            assert!(remedy.contains(way), "{program}, {mode}: {remedy}");
+            // It takes only a program off that no link holds.
+            assert_eq!(remedy.contains("ip link"), program == "pass", "{remedy}");
+        }
+    }
 }

@@ -10,7 +10,8 @@ use prometheus_client::metrics::MetricType;
 /// Names and values of a sample's labels.
 pub(super) type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
 
-/// What only rises, until the instance starts anew. The encoder adds `_total` to the name.
+/// What only rises, until it begins anew: what is counted in maps with them, what a process counts
+/// with the process. The encoder adds `_total` to the name.
 pub(super) struct Counters<'a>(MetricEncoder<'a>);
 
 /// What rises and falls.

@@ -42,14 +42,6 @@ pub(super) fn encode(
     services: &[ServiceStatus],
     to: &mut DescriptorEncoder<'_>,
 ) -> Result<(), Error> {
-    encode_with(services, findings, to)
-}
-
-fn encode_with(
-    services: &[ServiceStatus],
-    findings: impl Fn(&BackendStatus) -> Option<Findings>,
-    to: &mut DescriptorEncoder<'_>,
-) -> Result<(), Error> {
     let checked = || {
         pairs(services).filter_map(|(service, backend)| {
             let findings = findings(backend)?;
@@ -90,55 +82,39 @@ fn encode_with(
 
 #[cfg(test)]
 mod tests {
-    use prometheus_client::collector::Collector;
-    use prometheus_client::encoding::text;
-    use prometheus_client::registry::Registry;
-
     use super::*;
+    use crate::health::BackendHealth;
 
-    /// Services of which only the backends at this address are checked.
-    #[derive(Debug)]
-    struct Checked(Vec<ServiceStatus>, &'static str);
+    fn found(state: State, since_unix_ms: u64) -> Findings {
+        let backend = BackendStatus {
+            health: Some(BackendHealth {
+                state,
+                since_unix_ms,
+                ..BackendHealth::default()
+            }),
+            ..BackendStatus::default()
+        };
+        findings(&backend).unwrap()
+    }
 
-    impl Collector for Checked {
-        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-            let findings = |backend: &BackendStatus| {
-                (backend.address == self.1).then_some(Findings {
-                    is_up: Some(true),
-                    passed: 12,
-                    failed: 3,
-                    last_transition_unix_seconds: Some(1_700_000_000.0),
-                })
-            };
-            encode_with(&self.0, findings, &mut encoder)
+    #[test]
+    fn who_takes_packets_is_up_and_who_was_not_checked_yet_is_neither() {
+        for (state, is_up) in [
+            (State::Unknown, None),
+            (State::Up, Some(true)),
+            (State::Starting, Some(true)),
+            (State::Drain, Some(true)),
+            (State::Down, Some(false)),
+            (State::Maintenance, Some(false)),
+        ] {
+            assert_eq!(found(state, 0).is_up, is_up, "{state}");
         }
     }
 
     #[test]
-    fn backends_that_are_checked_have_samples_and_others_have_none() {
-        let backend = |address: &str| BackendStatus {
-            address: address.into(),
-            ..BackendStatus::default()
-        };
-        let service = ServiceStatus {
-            service: "s".into(),
-            backends: vec![backend("a"), backend("b")],
-            ..ServiceStatus::default()
-        };
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Checked(vec![service], "b")));
-        let mut written = String::new();
-        text::encode(&mut written, &registry).unwrap();
-        let samples: Vec<&str> = written
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .collect();
-        let of_b = "service=\"s\",backend=\"b\"";
-        let up = format!("backend_health_up{{{of_b}}} 1");
-        let passed = format!("backend_health_checks_total{{{of_b},result=\"passed\"}} 12");
-        let failed = format!("backend_health_checks_total{{{of_b},result=\"failed\"}} 3");
-        let at = "backend_health_last_transition_timestamp_seconds";
-        let at = format!("{at}{{{of_b}}} 1700000000.0");
-        assert_eq!(samples, [up, passed, failed, at]);
+    fn a_state_since_the_first_check_has_no_transition() {
+        let at = |ms| found(State::Up, ms).last_transition_unix_seconds;
+        assert_eq!(at(0), None);
+        assert_eq!(at(1_500), Some(1.5));
     }
 }

@@ -71,11 +71,7 @@ fn packets(status: &Status, to: &mut DescriptorEncoder<'_>) -> Result<(), Error>
 
 /// What is done with packets of a reason.
 pub(super) fn action(reason: &str) -> &'static str {
-    let mut known = Reason::ALL.iter();
-    match known
-        .find(|known| known.name() == reason)
-        .map(|known| known.action())
-    {
+    match Reason::named(reason).map(Reason::action) {
         Some(Action::Pass) => "pass",
         Some(Action::Forward) => "forward",
         Some(Action::Drop) => "drop",

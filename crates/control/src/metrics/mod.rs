@@ -54,8 +54,8 @@ impl Format {
     }
 }
 
-/// Makes metrics of one status after the other. It has to be the same one for all of an
-/// instance's life, because it remembers what backends had that are gone.
+/// Makes metrics of one status after the other. It has to be the same one for all of a process'
+/// life, because it remembers what backends had that are gone.
 #[derive(Debug)]
 pub struct Exporter {
     per_backend: bool,
@@ -63,13 +63,19 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Begins to count.
+    /// Counts for services all that their backends have had.
     #[must_use]
     pub fn new(per_backend: bool) -> Self {
         Self {
             per_backend,
             totals: Totals::default(),
         }
+    }
+
+    /// Counts for services only what comes from now on: the counters of backends may be those of an
+    /// earlier process, which also counted what backends had that are gone.
+    pub fn begin(&mut self, status: &Status) {
+        self.totals.begin(status);
     }
 
     /// The metrics of an instance that is like this now.

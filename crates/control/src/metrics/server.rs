@@ -89,8 +89,8 @@ pub async fn bind(settings: &MetricsSettings) -> Result<Option<TcpListener>, Met
 
 /// Answers scrapes until dropped, in the tokio runtime of the caller; the status is read on a
 /// thread of its own.
-pub async fn serve_metrics(listener: TcpListener, per_backend: bool, source: Source) {
-    let desk = Arc::new(Desk::new(source, per_backend));
+pub async fn serve_metrics(listener: TcpListener, exporter: Exporter, source: Source) {
+    let desk = Arc::new(Desk::new(source, exporter));
     let router = Router::new()
         .route("/", get(|| async { Html(INDEX) }))
         .route("/metrics", get(metrics))
@@ -138,11 +138,11 @@ struct Kept {
 }
 
 impl Desk {
-    fn new(source: Source, per_backend: bool) -> Self {
+    fn new(source: Source, exporter: Exporter) -> Self {
         Self {
             source,
             kept: Mutex::new(Kept {
-                exporter: Exporter::new(per_backend),
+                exporter,
                 answers: [const { None }; 2],
             }),
         }
@@ -178,14 +178,22 @@ impl Desk {
 
 /// The metrics in a format; they are made on a thread of their own.
 async fn answer_of(desk: Arc<Desk>, format: Format) -> Option<Bytes> {
-    let asked = Arc::clone(&desk);
-    let answer = spawn_blocking(move || asked.metrics(format)).await;
-    tokio::spawn(async move {
-        sleep(FRESH).await;
-        desk.forget();
+    let answer = spawn_blocking(move || {
+        let answer = desk.metrics(format);
+        // In here, because by now whoever asked may have gone.
+        tokio::spawn(forget_later(desk));
+        answer
     });
     // A panic is told on standard error.
-    answer.ok().flatten()
+    answer.await.ok().flatten()
+}
+
+/// Forgets when an answer of now is no longer given; on a thread of its own, too, since another one
+/// may be in the making.
+async fn forget_later(desk: Arc<Desk>) {
+    sleep(FRESH).await;
+    // Nobody waits for it, and a panic is told on standard error.
+    let _ = spawn_blocking(move || desk.forget()).await;
 }
 
 async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {

@@ -2,6 +2,8 @@
 //!
 //! A service's sum over the backends that are there now would fall when one of them is gone, and
 //! Prometheus takes a counter that falls for one that began anew: it would count the rest twice.
+//! So would it when a process goes on with the backends' counters, but not with what others had that
+//! are gone. A process therefore begins at 0.
 
 use std::collections::HashMap;
 
@@ -74,6 +76,14 @@ pub(super) struct Totals {
 }
 
 impl Totals {
+    /// Leaves out what came so far: that was for an earlier process to count.
+    pub(super) fn begin(&mut self, status: &Status) {
+        self.add(status);
+        for account in self.services.values_mut() {
+            account.sum = Traffic::default();
+        }
+    }
+
     /// Adds what came since the last time, and returns the sums in the order of the services.
     pub(super) fn add(&mut self, status: &Status) -> Vec<Traffic> {
         let mut before = std::mem::take(&mut self.services);
@@ -135,6 +145,17 @@ mod tests {
         // One that was dead is back before anybody looked.
         assert_eq!(sum(&[("a", 1), ("b", 7), ("c", 2)]), 24);
         assert_eq!(sum(&[]), 24);
+    }
+
+    #[test]
+    fn a_process_counts_what_came_since_it_began() {
+        let mut totals = Totals::default();
+        totals.begin(&status(&[("a", 10), ("b", 5)]));
+        let mut sum = |backends: &[(&str, u64)]| totals.add(&status(backends))[0].packets;
+        assert_eq!(sum(&[("a", 10), ("b", 5)]), 0);
+        assert_eq!(sum(&[("a", 11), ("b", 5), ("c", 2)]), 3);
+        assert_eq!(sum(&[("a", 11), ("b", 1), ("c", 2)]), 4);
+        assert_eq!(sum(&[("c", 3)]), 5);
     }
 
     #[test]

@@ -26,9 +26,7 @@ fn describe(desired: &Desired, probe: &Probe, outcome: &Outcome, frame: &[u8]) -
         .services
         .iter()
         .find(|service| Some(service.id.to_string()) == record.service);
-    let reason = Reason::ALL
-        .iter()
-        .find(|reason| reason.name() == record.reason);
+    let reason = Reason::named(record.reason);
 
     let mut lines = vec![("packet", format!("{probe}, {} bytes", frame.len()))];
     match service {
@@ -54,10 +52,7 @@ fn describe(desired: &Desired, probe: &Probe, outcome: &Outcome, frame: &[u8]) -
         lines.push((label, line.clone()));
     }
     lines.push(("verdict", format!("{}: {}", record.action, record.reason)));
-    lines.push((
-        "because",
-        reason.map_or("", |reason| reason.explanation()).to_owned(),
-    ));
+    lines.push(("because", reason.map_or("", Reason::explanation).to_owned()));
     lines.push((
         "note",
         "asked of the real program, with no flows known; MACs and our own address are\n         \

@@ -138,13 +138,6 @@ impl Model {
 }
 
 fn rates(earlier: &Status, now: &Status, seconds: f64) -> Rates {
-    // An instance that began anew has no past.
-    let fresh = Status::default();
-    let earlier = if now.uptime_seconds < earlier.uptime_seconds {
-        &fresh
-    } else {
-        earlier
-    };
     let by_name: HashMap<&str, &ServiceStatus> = earlier
         .services
         .iter()
@@ -198,8 +191,7 @@ fn service_rates(
 
 /// What is done with packets of a reason; `None` if this program does not know it.
 pub(super) fn action(reason: &str) -> Option<Action> {
-    let known = Reason::ALL.iter().find(|known| known.name() == reason);
-    known.map(|known| known.action())
+    Reason::named(reason).map(Reason::action)
 }
 
 /// Whether packets of a reason are dropped.
@@ -255,9 +247,20 @@ mod tests {
         model.take(SECOND, status(10, 1_000, 0));
         model.take(2 * SECOND, status(11, 30, 0));
         assert_eq!(model.rates().unwrap().all.packets, 30.0);
-        // So they did if the whole instance did, however far they have come.
-        model.take(3 * SECOND, status(1, 70, 0));
-        assert_eq!(model.rates().unwrap().all.packets, 70.0);
+        // So they did if the whole instance did.
+        model.take(3 * SECOND, status(1, 20, 0));
+        let rates = model.rates().unwrap();
+        assert_eq!((rates.all.packets, rates.packets), (20.0, 20.0));
+    }
+
+    #[test]
+    fn counters_that_outlive_their_process_go_on() {
+        let mut model = Model::default();
+        model.take(SECOND, status(10, 1_000, 5));
+        model.take(2 * SECOND, status(0, 1_070, 6));
+        let rates = model.rates().unwrap();
+        assert_eq!((rates.all.packets, rates.drops), (70.0, 1.0));
+        assert_eq!(rates.packets, 71.0);
     }
 
     #[test]

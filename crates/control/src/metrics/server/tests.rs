@@ -1,6 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::advance;
 
 use super::*;
@@ -8,6 +10,8 @@ use crate::status::{BackendStatus, ServiceStatus};
 
 /// Longer than any connection may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Time, by the clock on the wall, after which a test is stuck.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// A server and where it is; it goes with the set.
 async fn serve(source: Source) -> (JoinSet<()>, SocketAddr) {
@@ -18,7 +22,8 @@ async fn serve(source: Source) -> (JoinSet<()>, SocketAddr) {
     let listener = bind(&any).await.unwrap().unwrap();
     let address = listener.local_addr().unwrap();
     let mut server = JoinSet::new();
-    server.spawn(serve_metrics(listener, any.per_backend, source));
+    let exporter = Exporter::new(any.per_backend);
+    server.spawn(serve_metrics(listener, exporter, source));
     (server, address)
 }
 
@@ -113,10 +118,66 @@ async fn the_instance_is_looked_at_once_a_second_however_often_somebody_asks() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_not_kept_for_longer_than_it_is_given() {
-    let desk = Arc::new(Desk::new(quiet(), true));
+    let desk = Arc::new(Desk::new(quiet(), Exporter::new(true)));
     let answer = metrics(State(Arc::clone(&desk)), HeaderMap::new()).await;
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(desk.kept().answers.iter().any(Option::is_some));
+    sleep(2 * FRESH).await;
+    assert!(desk.kept().answers.iter().all(Option::is_none));
+}
+
+/// A desk whose looks at the instance, from the one with this number on, last until somebody says so;
+/// without a word they fail. Which one is under way is told, too.
+fn slow_desk(from: usize) -> (Arc<Desk>, Arc<AtomicUsize>, mpsc::Sender<()>) {
+    let looks = Arc::new(AtomicUsize::new(0));
+    let (go_on, told) = mpsc::channel();
+    let (counted, told) = (Arc::clone(&looks), Mutex::new(told));
+    let source = move || {
+        let waits = counted.fetch_add(1, Ordering::Relaxed) + 1 >= from;
+        let told = told.lock().unwrap();
+        (!waits || told.recv_timeout(STUCK).is_ok()).then(Status::default)
+    };
+    let desk = Desk::new(Arc::new(source), Exporter::new(true));
+    (Arc::new(desk), looks, go_on)
+}
+
+/// Lets others run until it is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < STUCK, "it is never so");
+        yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_the_making_holds_up_nobody_who_forgets_another() {
+    let (desk, looks, go_on) = slow_desk(2);
+    let first = answer_of(Arc::clone(&desk), Format::OpenMetrics).await;
+    assert!(first.is_some());
+    let second = tokio::spawn(answer_of(Arc::clone(&desk), Format::Prometheus));
+    until(|| looks.load(Ordering::Relaxed) == 2).await;
+    // The first one is due to be forgotten.
+    advance(2 * FRESH).await;
+    for _ in 0..100 {
+        yield_now().await;
+    }
+    go_on.send(()).expect("it waits");
+    let second = second.await.unwrap();
+    assert!(second.is_some(), "this thread was held up");
+    sleep(2 * FRESH).await;
+    assert!(desk.kept().answers.iter().all(Option::is_none));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_waits_for_any_more_is_forgotten_too() {
+    let (desk, looks, go_on) = slow_desk(1);
+    let asked = tokio::spawn(answer_of(Arc::clone(&desk), Format::OpenMetrics));
+    until(|| looks.load(Ordering::Relaxed) == 1).await;
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+    go_on.send(()).expect("it waits");
+    until(|| desk.kept().answers.iter().any(Option::is_some)).await;
     sleep(2 * FRESH).await;
     assert!(desk.kept().answers.iter().all(Option::is_none));
 }
