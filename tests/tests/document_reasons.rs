@@ -25,7 +25,7 @@ fn table(what_to_do: &BTreeMap<&str, &str>) -> String {
     rows.collect()
 }
 
-/// With `EVENKEEL_WRITE_DOCS=1` it writes the table anew; what is to be done for a new reason is then
+/// With `UPDATE_EXPECT=1` it writes the table anew; what is to be done for a new reason is then
 /// left for you to say.
 #[test]
 fn the_operator_is_told_what_each_reason_means_and_what_to_do() {
@@ -41,11 +41,11 @@ fn the_operator_is_told_what_each_reason_means_and_what_to_do() {
     });
     let what_to_do: BTreeMap<_, _> = cells.collect();
     let expected = table(&what_to_do);
-    if std::env::var_os("EVENKEEL_WRITE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
         let text = format!("{before}{HEADLINE}{expected}{after}");
         fs::write(&path, text).unwrap();
     } else {
-        assert_eq!(found, expected, "write it anew: EVENKEEL_WRITE_DOCS=1");
+        assert_eq!(found, expected, "write it anew: UPDATE_EXPECT=1");
     }
     for reason in Reason::ALL {
         let name = reason.name();

@@ -7,6 +7,7 @@ use std::net::SocketAddrV4;
 use control::api::model::Flow;
 use control::event::{Event, What};
 use control::plan::PlanReport;
+use control::status::ServiceStatus;
 use evenkeel_tests::support::{
     Connection, Finished, PATIENCE, Scene, evenkeel, eventually, fresh_requests, requests,
 };
@@ -191,6 +192,74 @@ fn what_is_changed_by_hand_outlives_the_process_and_not_the_instance() {
 }
 
 #[test]
+fn what_is_removed_by_hand_is_gone_from_lists_and_packets_until_that_is_discarded() {
+    let scene = started("removed", "");
+    let second = "tcp://10.0.0.10:8001";
+    let differs = || scene.status().configuration.differs;
+    let listed = |arguments: &str| -> Vec<String> {
+        let text = done(&scene, arguments);
+        let rows = text.lines().skip(1);
+        let first = rows.filter_map(|row| row.split_whitespace().next());
+        first.map(str::to_owned).collect()
+    };
+    done(
+        &scene,
+        &format!("service add {second} --backend 10.0.0.3:8000"),
+    );
+    assert_eq!(listed("service list"), [SERVICE, second]);
+    let services: Vec<ServiceStatus> = done(&scene, "service list --json")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(services[1].backends[0].address, "10.0.0.3:8000");
+    done(&scene, &format!("service remove {second}"));
+    assert_eq!(listed("service list"), [SERVICE]);
+    assert_eq!(differs(), [""; 0], "it was not the file's");
+
+    let backends = format!("backend list {SERVICE}");
+    assert_eq!(listed(&backends), ["10.0.0.2:8000", "10.0.0.3:8000"]);
+    let (mut connection, server) = held(&scene, 40_002);
+    let host = if server == "h2" { 2 } else { 3 };
+    let (gone, stays) = (
+        format!("10.0.0.{host}:8000"),
+        format!("10.0.0.{}:8000", 5 - host),
+    );
+    done(&scene, &format!("backend remove {SERVICE} {gone}"));
+    let states = || -> Vec<(String, String)> {
+        let of = &scene.status().services[0].backends;
+        of.iter()
+            .map(|it| (it.address.clone(), it.state.clone()))
+            .collect()
+    };
+    let leaving = |(name, state): &(String, String)| *name == gone && state == "leaving";
+    assert!(
+        states().iter().any(leaving),
+        "it has a flow: {:?}",
+        states()
+    );
+    assert!(states().contains(&(stays, "up".into())), "{:?}", states());
+    assert_eq!(states().len(), 2);
+    let removed = format!("by hand: backend {gone} of {SERVICE} removed");
+    assert_eq!(differs(), [&*removed]);
+    assert!(done(&scene, "status").contains(&removed));
+    assert!(!servers(&scene).contains(&server));
+    assert_eq!(connection.ask().unwrap().server, server, "it keeps its own");
+    assert!(done(&scene, "backend list").starts_with(&format!("{SERVICE}\nbackend")));
+
+    done(&scene, &format!("service remove {SERVICE}"));
+    assert_eq!(listed("service list"), [""; 0]);
+    assert_eq!(scene.status().services, []);
+    assert!(connection.ask().is_err(), "its service is gone");
+    let missing = scene.command(&backends);
+    assert_eq!(missing.code, Some(1), "{}", missing.stdout);
+    assert!(missing.stderr.contains("no service"), "{}", missing.stderr);
+    assert!(differs().contains(&format!("by hand: service {SERVICE} removed")));
+    done(&scene, "reload --discard-overrides");
+    assert_eq!(differs(), [""; 0]);
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+}
+
+#[test]
 fn a_drain_is_over_when_the_last_connection_is() {
     let scene = started("drain", "[timeouts]\nrest = \"1s\"\n");
     let (mut connection, server) = held(&scene, 40_001);
@@ -270,7 +339,7 @@ fn events_are_followed_to_the_instances_end() {
     });
     done(&scene, "stop");
     let ended = follower.wait(PATIENCE).unwrap().expect("an end");
-    // The stream ends in the middle for all it knows.
-    let _ = ended;
-    assert!(follower.output().contains("\"stopping\""));
+    let output = follower.output();
+    assert!(ended.success(), "{ended}: {output}");
+    assert!(output.contains("\"stopping\""), "{output}");
 }

@@ -8,13 +8,12 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use evenkeel_tests::support::{
-    Family, PATIENCE, PORT, Scene, Service, dropped, eventually, fresh_requests, reason,
+    Family, PORT, Scene, Service, assert_used, dropped, fresh_requests, hold, reason,
 };
 use lab::Topology;
-use lab::fetch::{FetchOptions, HoldOptions, Holding, Target, fetch};
+use lab::fetch::{FetchOptions, Holding, Target, fetch};
 use lab::topology::{L2DSR, ROUTED, TUNNEL};
 
 /// Of each family.
@@ -109,32 +108,16 @@ impl Changes {
     /// Holds connections of both families.
     fn hold(&self) -> [Holding; 2] {
         Family::BOTH.map(|family| {
-            let options = HoldOptions {
-                lasting: Duration::from_secs(600),
-                every: Duration::from_millis(500),
-                ..HoldOptions::new(FetchOptions {
-                    concurrency: CONNECTIONS,
-                    timeout: Duration::from_secs(10),
-                    ..FetchOptions::new(Target::root(self.at(family)))
-                })
-            };
-            let holding = Holding::start(&self.scene.client(), options).unwrap();
-            let report = holding.report();
-            assert_eq!(report.opened, CONNECTIONS, "{report}");
-            holding
+            let target = Target::root(self.at(family));
+            hold(&self.scene.client(), target, CONNECTIONS)
         })
     }
 }
 
-/// Nothing is broken, and every connection has been used since the call.
-fn assert_all_alive(held: &[Holding; 2]) {
+/// Nothing is broken, and the connections have been used since the call.
+fn assert_all_used(held: &[Holding; 2], when: &str) {
     for holding in held {
-        let before = holding.report().answered;
-        eventually("another round of requests", PATIENCE, || {
-            let report = holding.report();
-            assert!(report.broken.is_empty(), "{report}");
-            (report.answered >= before + 2 * CONNECTIONS).then_some(())
-        });
+        assert_used(holding, when);
     }
 }
 
@@ -151,16 +134,16 @@ fn assert_only_the_dead_ones_break(
     changes.scene.balance(&first);
     let early = changes.hold();
     changes.change(&[(a, "up"), (b, "up"), (c, "up")], &[a, b, c]);
-    assert_all_alive(&early);
+    assert_all_used(&early, "one has come");
     // Some with the new one, too.
     let late = changes.hold();
     changes.change(&[(a, "drain"), (b, "up"), (c, "up")], &[b, c]);
-    assert_all_alive(&early);
-    assert_all_alive(&late);
+    assert_all_used(&early, "one drains");
+    assert_all_used(&late, "one drains");
     changes.change(&[(a, "up"), (b, "up"), (c, "up")], &[a, b, c]);
     changes.change(&[(a, "up"), (c, "up")], &[a, c]);
-    assert_all_alive(&early);
-    assert_all_alive(&late);
+    assert_all_used(&early, "one has gone");
+    assert_all_used(&late, "one has gone");
 
     let port = servers[2].port;
     changes.scene.kill_server(c, port);

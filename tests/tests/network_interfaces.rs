@@ -7,46 +7,15 @@
 )]
 #![forbid(unsafe_code)]
 
-use std::time::Duration;
-
 use control::event::{Event, What};
 use control::status::InterfaceStatus;
 use evenkeel_tests::support::{
-    Family, PATIENCE, Scene, Service, eventually, fresh_requests, ip, xdp_programs,
+    Family, PATIENCE, Scene, Service, assert_used, eventually, fresh_requests, hold, ip,
+    xdp_programs,
 };
-use lab::fetch::{FetchOptions, HoldOptions, Holding};
 use lab::topology::{ROUTED, TUNNEL};
 
 const CONNECTIONS: usize = 40;
-fn hold(scene: &Scene) -> Holding {
-    let options = HoldOptions {
-        lasting: Duration::from_secs(600),
-        every: Duration::from_millis(500),
-        ..HoldOptions::new(FetchOptions {
-            concurrency: CONNECTIONS,
-            // A pause of the network is made up for by retransmission.
-            timeout: PATIENCE,
-            ..FetchOptions::new(scene.target())
-        })
-    };
-    let holding = Holding::start(&scene.client(), options).unwrap();
-    assert_eq!(holding.report().opened, CONNECTIONS);
-    holding
-}
-
-fn assert_alive(holding: &Holding, when: &str) {
-    assert_used(holding, when);
-}
-
-/// All but so many are used, again and again.
-fn assert_used(holding: &Holding, when: &str) {
-    let before = holding.report().answered;
-    eventually(&format!("{when}: two rounds of requests"), PATIENCE, || {
-        let report = holding.report();
-        assert!(report.broken.is_empty(), "{when}: {report}");
-        (report.answered >= before + 2 * CONNECTIONS).then_some(())
-    });
-}
 
 fn assert_both_answer(scene: &Scene) {
     let by_server = fresh_requests(&scene.client(), scene.vip().into(), 40);
@@ -83,7 +52,7 @@ fn balance(scene: &mut Scene, mode: &'static str) {
 fn connections_outlive_an_interface_that_goes_down_and_gets_another_mac_and_mtu() {
     let mut scene = Scene::new(&ROUTED, "ifchange");
     balance(&mut scene, "nat");
-    let holding = hold(&scene);
+    let holding = hold(&scene.client(), scene.target(), CONNECTIONS);
     let lb = scene.balancer_host();
     ip(&lb, "link set eth1 down");
     until_told(&scene, "eth1", "carrier");
@@ -121,7 +90,7 @@ fn an_interface_that_is_made_anew_is_attached_again_and_connections_by_others_st
     let service = Service::tcp(scene.vip().into(), "nat").to(&scene.backends(Family::V4));
     let text = format!("interfaces = [\"eth0\", \"eth1\", \"extra\"]\n{service}");
     scene.run_config(&text, "auto");
-    let holding = hold(&scene);
+    let holding = hold(&scene.client(), scene.target(), CONNECTIONS);
     let before = interface(&scene, "extra").expect("it is attached").index;
 
     ip(&lb, "link del extra");
@@ -129,14 +98,14 @@ fn an_interface_that_is_made_anew_is_attached_again_and_connections_by_others_st
     eventually("the status without it", PATIENCE, || {
         interface(&scene, "extra").is_none().then_some(())
     });
-    assert_alive(&holding, "without it");
+    assert_used(&holding, "without it");
     ip(&lb, "link add extra type veth peer name beyond");
     ip(&lb, "link set extra up");
     until_told(&scene, "extra", "is there, the program is attached");
     let now = interface(&scene, "extra").expect("it is attached again");
     assert_ne!(now.index, before);
     assert_eq!(xdp_programs(&lb, "extra").len(), 1);
-    assert_alive(&holding, "with the new one");
+    assert_used(&holding, "with the new one");
     assert_both_answer(&scene);
     assert_eq!(holding.finish().unwrap().broken, []);
 }
@@ -146,7 +115,7 @@ fn a_route_to_backends_that_changes_is_followed() {
     let mut scene = Scene::new(&TUNNEL, "route");
     scene.decapsulate();
     balance(&mut scene, "ipip");
-    let holding = hold(&scene);
+    let holding = hold(&scene.client(), scene.target(), CONNECTIONS);
     let mac = |scene: &Scene| scene.status().services[0].backends[0].mac.clone();
     let (first, lb) = (mac(&scene), scene.balancer_host());
     // r1 is a router, too, and knows the way over r2.
@@ -154,12 +123,12 @@ fn a_route_to_backends_that_changes_is_followed() {
     eventually("another next hop", PATIENCE, || {
         (mac(&scene).is_some() && mac(&scene) != first).then_some(())
     });
-    assert_alive(&holding, "by the other router");
+    assert_used(&holding, "by the other router");
     ip(&lb, "route replace 10.2.0.0/24 via 192.0.2.2");
     eventually("the first next hop", PATIENCE, || {
         (mac(&scene) == first).then_some(())
     });
-    assert_alive(&holding, "by the first router again");
+    assert_used(&holding, "by the first router again");
     assert_both_answer(&scene);
     assert_eq!(holding.finish().unwrap().broken, []);
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use evenkeel_tests::support::{Folder, Overlay, evenkeel, finish, tag};
+use evenkeel_tests::support::{Folder, Overlay, evenkeel, finish, skipped, tag};
 
 /// Notes what it is asked, and does not restart anything if /fail is there.
 const SYSTEMCTL: &str =
@@ -22,7 +22,7 @@ impl Machine {
     /// `None`: this is no Debian.
     fn new(test: &str) -> Option<Self> {
         if Command::new("dpkg-deb").arg("--version").output().is_err() {
-            eprintln!("not tested: there is no dpkg-deb");
+            skipped("there is no dpkg-deb");
             return None;
         }
         let folder = Folder::new(&tag(test));

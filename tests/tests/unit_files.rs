@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use evenkeel_tests::support::{Folder, Unit, finish, tag};
+use evenkeel_tests::support::{Folder, Unit, finish, skipped, tag};
 
 const PLAIN: &str = "evenkeel.service";
 const NAMED: &str = "evenkeel@.service";
@@ -91,7 +91,7 @@ fn systemd_understands_them() {
         .output()
         .is_err()
     {
-        eprintln!("not verified: there is no systemd-analyze");
+        skipped("there is no systemd-analyze");
         return;
     }
     let finished = finish(&verify);

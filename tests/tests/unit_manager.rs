@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use evenkeel_tests::support::{Folder, Groups, Unit, finish, tag};
+use evenkeel_tests::support::{Folder, Groups, Unit, finish, skipped, tag};
 
 const SYSTEMD: &str = "/lib/systemd/systemd";
 
@@ -56,7 +56,7 @@ fn unit(program: &Path) -> String {
 fn asked(script: &str) -> Option<Vec<String>> {
     let groups = Path::new(SYSTEMD).exists().then(Groups::new).flatten();
     let Some(groups) = groups else {
-        eprintln!("not tested: there is no systemd, or no control group for it");
+        skipped("there is no systemd, or no control group for it");
         return None;
     };
     let folder = Folder::new(&tag("manager"));
