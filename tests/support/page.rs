@@ -7,8 +7,8 @@ use lab::Host;
 
 use super::wait::PATIENCE;
 
-/// Asks from a host for a page; `None` if nobody listens there (yet). The answer's body, if its
-/// status is 200.
+/// Asks from a host for a page; `None` if nobody listens there (yet), or is not ready (503). The
+/// answer's body, if its status is 200.
 ///
 /// # Panics
 /// It has another one, or none within the patience.
@@ -27,7 +27,11 @@ pub fn page(host: &Host, server: SocketAddr, path: &str) -> Option<String> {
     });
     let answer = fetched.expect("the host is there")?;
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1);
-    assert_eq!(status, Some("200"), "{path}: {answer}");
-    Some(body.to_owned())
+    match head.split(' ').nth(1) {
+        Some("503") => None,
+        status => {
+            assert_eq!(status, Some("200"), "{path}: {answer}");
+            Some(body.to_owned())
+        }
+    }
 }
