@@ -68,8 +68,9 @@ pub(crate) struct Roster {
     pub(crate) length: Length,
     /// What owners were computed from, and their indices.
     pub(crate) owners_of: Vec<(ring::Member, u32)>,
-    /// Our own addresses towards its backends, those of before included: while the way to a backend
-    /// leads elsewhere, answers of its flows still come to the one they left from.
+    /// Our own addresses towards its backends, those of now first, then those of before, the latest
+    /// first: while the way to a backend leads elsewhere, answers of its flows still come to the one
+    /// they left from.
     pub(crate) sources: Vec<IpAddr>,
     /// Slots that are not steady, by their places.
     pub(crate) changing: Vec<Changing>,
@@ -77,20 +78,23 @@ pub(crate) struct Roster {
     pub(crate) free_at: Option<u64>,
 }
 
-/// Own addresses that a service remembers.
-const MAX_SOURCES: usize = 8;
+/// Own addresses of before that a service remembers.
+const MAX_FORMER_SOURCES: usize = 8;
 
 impl Roster {
-    /// Remembers the own addresses that packets to its backends have.
+    /// Notes the own addresses that packets to its backends have; what was noted before becomes
+    /// former, and the oldest of those go.
     pub(crate) fn note_sources(&mut self) {
+        let mut former = std::mem::take(&mut self.sources);
         let members = self.members.iter();
         for source in members.filter_map(|member| member.source.filter(|_| member.lives())) {
             if !self.sources.contains(&source) {
                 self.sources.push(source);
             }
         }
-        let surplus = self.sources.len().saturating_sub(MAX_SOURCES);
-        self.sources.drain(..surplus);
+        former.retain(|source| !self.sources.contains(source));
+        former.truncate(MAX_FORMER_SOURCES);
+        self.sources.extend(former);
     }
 }
 

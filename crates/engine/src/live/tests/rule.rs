@@ -324,3 +324,28 @@ fn answers_of_nat_are_told_while_the_way_to_the_backend_is_lost_or_another() {
     let back = scene.live.apply_next_hops(&mut scene.maps, &next_hop);
     assert!(!back.unwrap().directory_written);
 }
+
+#[test]
+fn an_address_that_packets_leave_from_is_told_however_many_others_come_and_go() {
+    let one = service(80, ForwardingMode::Nat, &[2, 3]);
+    let mut scene = Scene::new(&desired(&[one]));
+    let steady = IpAddr::from([10, 0, 0, 1]);
+    for turn in 1..=20 {
+        let other = IpAddr::from([10, 9, 0, turn]);
+        let ways = |service: &Service, to: &Backend| {
+            let source_address = if *to == backend(3) { other } else { steady };
+            let hop = next_hop(service, to)?;
+            Some(NextHop {
+                source_address,
+                ..hop
+            })
+        };
+        scene.live.apply_next_hops(&mut scene.maps, &ways).unwrap();
+        for source in [steady, other] {
+            assert_eq!(scene.target(source, 0, 6), Some(NAT_SOURCE), "turn {turn}");
+        }
+    }
+    // Those of before are remembered, but not for ever.
+    assert_eq!(scene.target([10, 9, 0, 19], 0, 6), Some(NAT_SOURCE));
+    assert_eq!(scene.target([10, 9, 0, 1], 0, 6), None);
+}
