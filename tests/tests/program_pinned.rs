@@ -2,13 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::process::Command;
 
 use abi::backend::Backend as BackendEntry;
 use abi::family::{V4, V6};
 use abi::maps::META;
 use aya::maps::{Array, Map, MapData};
-use engine::dataplane::DataPlane;
+use engine::dataplane::{AttachMode, DataPlane};
 use engine::desired::{
     Backend, BackendState, Desired, ForwardingMode, Mac, NextHop, Prefix, Protocol, Service,
     ServiceId, ServicePort,
@@ -17,6 +19,8 @@ use engine::image::Image;
 use engine::live::Live;
 use engine::maps::Maps as _;
 use engine::pins::Pins;
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, unshare};
 
 /// Pins that go with the test.
 struct Pinned(Pins);
@@ -272,4 +276,48 @@ fn larger_tables_hold_what_the_smaller_ones_held() {
         "{refused}"
     );
     adopt(&pinned.0, &larger).expect("adopted");
+}
+
+#[test]
+fn if_a_link_cannot_be_exchanged_all_run_what_they_ran() {
+    // Nothing of it is left when this thread ends.
+    unshare(CloneFlags::CLONE_NEWNET).expect("needs root");
+    let made = Command::new("ip")
+        .args(["link", "add", "one", "type", "veth", "peer", "name", "two"])
+        .status();
+    assert!(made.expect("ip runs").success());
+    let pinned = Pinned::new("links");
+    let desired = desired();
+    let mut plane = fill(&pinned.0, &desired);
+    let attach = |plane: &mut DataPlane, name: &str| {
+        let index = if_nametoindex(name).expect("an interface");
+        plane
+            .attach(name, index, AttachMode::Generic)
+            .expect("attached");
+    };
+    attach(&mut plane, "one");
+    // Taken for the link of `lo`, and none: it says 1 where links say their interface. Whatever
+    // their order, one link is exchanged before it.
+    let no_link = pinned.0.root().join("links/1");
+    let meta = MapData::from_pin(pinned.0.root().join("maps").join(META)).expect("a map");
+    meta.pin(&no_link).expect("pinned");
+    attach(&mut plane, "two");
+
+    let before = pinned.0.pinned_links();
+    assert_eq!(before.len(), 3, "{before:?}");
+    let mut larger = desired.clone();
+    larger.limits.exceptions += 1_000;
+    let image = Image::build(&larger, next_hop).expect("an image");
+    let settings = plane.settings();
+    let mut replace = || plane.replace(settings, &larger.limits, &image, false);
+    let error = replace().expect_err("no link").to_string();
+    assert!(error.contains("exchange the program"), "{error}");
+    assert_eq!(pinned.0.pinned_links(), before);
+
+    fs::remove_file(no_link).expect("removed");
+    replace().expect("exchanged");
+    let after = pinned.0.pinned_links();
+    assert_eq!(after.len(), 2, "{after:?}");
+    assert!(after.iter().all(|link| !before.contains(link)), "{after:?}");
+    plane.detach().expect("detached");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-pub(crate) use objects::{MapInfo, create_array, link_info, map_info, open, pin};
+pub(crate) use objects::{MapInfo, create_array, link_info, map_info, open, pin, update_link};
 
 /// Commands of bpf(2), from the kernel's include/uapi/linux/bpf.h.
 const MAP_LOOKUP_ELEM: libc::c_long = 1;

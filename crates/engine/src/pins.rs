@@ -1,8 +1,8 @@
 //! Where an instance's maps and links are pinned, so that they outlive the process.
 //!
 //! ```text
-//! /sys/fs/bpf/evenkeel/INSTANCE/maps/    the maps in force, by name
-//! /sys/fs/bpf/evenkeel/INSTANCE/next/    maps that are being prepared
+//! /sys/fs/bpf/evenkeel/INSTANCE/maps/    the maps in force, by name, and the program
+//! /sys/fs/bpf/evenkeel/INSTANCE/next/    the same, being prepared
 //! /sys/fs/bpf/evenkeel/INSTANCE/links/   the program's links, by interface index
 //! ```
 //!
@@ -21,6 +21,9 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::EngineError;
 use crate::bpf;
+
+/// Name of the program beside its maps.
+pub(crate) const PROGRAM: &str = "program";
 
 /// Where BPF file systems are mounted.
 pub const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
@@ -99,7 +102,7 @@ impl Pins {
             .map_err(|source| self.error("create", source))
     }
 
-    /// Makes what was prepared the instance's maps.
+    /// Makes what was prepared the instance's maps. After an error they are those of before.
     pub(crate) fn commit(&self) -> Result<(), EngineError> {
         let (next, maps) = (self.next(), self.maps());
         let flags = match maps.exists() {
@@ -107,9 +110,10 @@ impl Pins {
             false => RenameFlags::RENAME_NOREPLACE,
         };
         renameat2(AT_FDCWD, &next, AT_FDCWD, &maps, flags)
-            .map_err(io::Error::from)
-            .and_then(|()| self.discard_next())
-            .map_err(|source| self.error("rename", source))
+            .map_err(|error| self.error("rename", error.into()))?;
+        // What is left of it the next one removes.
+        let _ = self.discard_next();
+        Ok(())
     }
 
     fn discard_next(&self) -> io::Result<()> {

@@ -13,6 +13,7 @@ const MAP_CREATE: libc::c_long = 0;
 const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const LINK_UPDATE: libc::c_long = 29;
 
 /// `BPF_MAP_TYPE_ARRAY`.
 const MAP_TYPE_ARRAY: u32 = 2;
@@ -44,6 +45,14 @@ struct InfoAttributes {
     fd: u32,
     length: u32,
     info: u64,
+}
+
+/// The part of `union bpf_attr` that `BPF_LINK_UPDATE` needs, for any program before.
+#[repr(C)]
+struct LinkAttributes {
+    link_fd: u32,
+    program_fd: u32,
+    flags: u32,
 }
 
 /// The part of `struct bpf_map_info` that is looked at.
@@ -102,6 +111,16 @@ pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
         flags: 0,
     };
     bpf_fd(OBJ_GET, &mut attributes)
+}
+
+/// Lets a link run another program, from one packet to the next.
+pub(crate) fn update_link(link: &impl AsRawFd, program: &impl AsRawFd) -> io::Result<()> {
+    let mut attributes = LinkAttributes {
+        link_fd: link.as_raw_fd().cast_unsigned(),
+        program_fd: program.as_raw_fd().cast_unsigned(),
+        flags: 0,
+    };
+    bpf(LINK_UPDATE, &mut attributes)
 }
 
 /// Creates an array of one entry.

@@ -1,14 +1,16 @@
 //! Onto interfaces and off again.
 
 use std::io;
+use std::os::fd::AsRawFd;
 
 use abi::maps;
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::{XdpLink, XdpLinkId};
+use aya::programs::links::FdLink;
+use aya::programs::xdp::XdpLinkId;
 use aya::programs::{Xdp, XdpMode};
 
 use super::{DataPlane, chain, map_error, program};
 use crate::EngineError;
+use crate::bpf;
 use crate::pins::Pins;
 
 /// How the program is to be run by an interface.
@@ -154,23 +156,10 @@ fn pin(program: &mut Xdp, link: XdpLinkId, pins: &Pins, index: u32) -> Result<()
 }
 
 /// Lets the pinned link of an interface run another program, from one packet to the next.
-pub(super) fn exchange(program: &mut Xdp, pins: &Pins, index: u32) -> Result<(), EngineError> {
-    let error = |error: &dyn std::error::Error| {
-        pins.error(
-            "exchange the program of the link in",
-            io::Error::other(chain(error)),
-        )
-    };
-    let link = PinnedLink::from_pin(pins.link(index)).map_err(|source| error(&source))?;
-    let link = XdpLink::try_from(FdLink::from(link)).map_err(|source| error(&source))?;
-    let link = program
-        .attach_to_link(link)
-        .map_err(|source| error(&source))?;
-    // The pin keeps it.
-    program
-        .take_link(link)
-        .map(drop)
-        .map_err(|source| error(&source))
+pub(super) fn exchange(program: &impl AsRawFd, pins: &Pins, index: u32) -> Result<(), EngineError> {
+    bpf::open(&pins.link(index))
+        .and_then(|link| bpf::update_link(&link, program))
+        .map_err(|source| pins.error("exchange the program of the link in", source))
 }
 
 /// Attaches a program as `mode` says.

@@ -5,7 +5,8 @@
 //! Then the links run the new program, one after the other, and the folder takes the place of the
 //! old one. **Both folders hold the same state until then**, so it does not matter where this is
 //! interrupted: each interface runs the one program or the other, and the next process finds one
-//! folder or the other.
+//! folder or the other. If it fails, which this process outlives, all links run the old program
+//! again: it is pinned beside its maps.
 //!
 //! - `old`: what an earlier program works with, and what can stay of it.
 //! - `fill`: what maps that are made anew get of the old ones.
@@ -15,18 +16,20 @@ mod fill;
 mod meta;
 mod old;
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use abi::control::Settings;
 use abi::directory::Active;
 use abi::meta::Meta;
 
 use super::load::{LASTING, Sizes};
-use super::{DataPlane, Half, attach, migrate, program};
+use super::{DataPlane, Half, attach, load_error, migrate, program};
 use crate::EngineError;
 use crate::bpf;
 use crate::desired::{Desired, Limits};
 use crate::image::Image;
 use crate::object;
-use crate::pins::Pins;
+use crate::pins::{PROGRAM, Pins};
 use fill::Pass;
 use meta::{foreign, read_meta, write_meta};
 use old::Old;
@@ -41,13 +44,15 @@ impl DataPlane {
         pins.keep_links(&[])?;
         let mut plane = Self::build(object::XDP, settings, &sizes, Some(&pins.next()))?;
         write_meta(pins, &Meta::new(sizes.layout(), settings))?;
+        plane.pin_program(pins)?;
         plane.pins = Some(pins.clone());
         pins.commit()?;
         Ok(plane)
     }
 
     /// Goes on with what an earlier process left: the same maps, this version's program, with
-    /// settings and room for `desired` besides what there was. Returns with the links exchanged.
+    /// settings and room for `desired` besides what there was. Returns with the links exchanged;
+    /// after an error they run what they ran.
     ///
     /// # Errors
     /// The maps are another version's, or the flow seed is another: every flow would move.
@@ -82,7 +87,7 @@ impl DataPlane {
 
     /// Exchanges the program for one with other settings, with tables as `limits` says, and with room
     /// for no less than `image`, or for twice as much as now if there has to be `more`; while packets
-    /// flow.
+    /// flow. After an error all is as it was.
     pub fn replace(
         &mut self,
         settings: Settings,
@@ -129,6 +134,7 @@ impl DataPlane {
         }
         write_meta(pins, &Meta::new(sizes.layout(), settings))?;
         let mut plane = Self::build(object::XDP, settings, &sizes, Some(&pins.next()))?;
+        plane.pin_program(pins)?;
         plane.pins = Some(pins.clone());
         plane.fill_from(old)?;
         plane.fill_tables(old, Pass::Before)?;
@@ -145,17 +151,40 @@ impl DataPlane {
         for index in &links {
             plane.let_leave_by(*index)?;
         }
+        plane.take_over_from(old, pins, &links).inspect_err(|_| {
+            // Back to the program whose maps are in force. The first error is the one to tell.
+            if let Some(program) = &old.program {
+                for index in &links {
+                    let _ = attach::exchange(program, pins, *index);
+                }
+            }
+        })?;
+        Ok(plane)
+    }
+
+    /// Lets the links run this program, and its maps be the ones in force.
+    fn take_over_from(&mut self, old: &Old, pins: &Pins, links: &[u32]) -> Result<(), EngineError> {
         for index in links {
-            let exchanged = attach::exchange(program(&mut plane.ebpf, "evenkeel")?, pins, index);
+            let exchanged = attach::exchange(&self.program()?, pins, *index);
             // An interface may go meanwhile, and its link with it.
-            if pins.open_link(index)?.is_some() {
+            if pins.open_link(*index)?.is_some() {
                 exchanged?;
             }
         }
-        // The new program runs: there is no way back, and what did not fit is not known any more.
-        let _ = plane.fill_tables(old, Pass::After);
-        pins.commit()?;
-        Ok(plane)
+        // The new program runs, and what did not fit is not known any more.
+        let _ = self.fill_tables(old, Pass::After);
+        pins.commit()
+    }
+
+    /// Lets it be found beside its maps.
+    fn pin_program(&mut self, pins: &Pins) -> Result<(), EngineError> {
+        bpf::pin(&self.program()?, &pins.next().join(PROGRAM))
+            .map_err(|source| pins.error("pin the program in", source))
+    }
+
+    fn program(&mut self) -> Result<BorrowedFd<'_>, EngineError> {
+        let program = program(&mut self.ebpf, "evenkeel")?;
+        program.fd().map(|fd| fd.as_fd()).map_err(load_error)
     }
 }
 

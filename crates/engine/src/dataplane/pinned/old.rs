@@ -15,11 +15,13 @@ use super::super::map_error;
 use super::meta::{foreign, read_meta};
 use crate::EngineError;
 use crate::bpf::{self, MappedArray, RawMap};
-use crate::pins::Pins;
+use crate::pins::{PROGRAM, Pins};
 
 /// What an earlier program works with.
 pub(super) struct Old {
     pub(super) meta: Meta,
+    /// What runs; `None`: it was loaded by a version that did not pin it.
+    pub(super) program: Option<OwnedFd>,
     pub(super) maps: BTreeMap<&'static str, OwnedFd>,
     infos: BTreeMap<&'static str, bpf::MapInfo>,
 }
@@ -29,6 +31,7 @@ impl Old {
         let meta = read_meta(pins)?;
         let mut old = Self {
             meta,
+            program: bpf::open(&pins.maps().join(PROGRAM)).ok(),
             maps: BTreeMap::new(),
             infos: BTreeMap::new(),
         };
