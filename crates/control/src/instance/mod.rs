@@ -55,7 +55,7 @@ use crate::health::Health;
 use crate::metrics::{self, Exporter, MetricsError, MetricsSettings};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
-    interfaces, targets,
+    interfaces,
 };
 use file_watch::FileWatch;
 use lock::InstanceLock;
@@ -227,7 +227,6 @@ async fn begin(
     health.set_subjects(configuration.checked());
     let (desired, conditions) = health::at_start(&health, configuration.checked());
     options.desired = desired;
-    let targets = targets(options.desired.backends());
     let events = Events::default();
     let known = (configuration, health.reader());
     let (mut instance, next_hops) = start::start(options, known, events.clone()).await?;
@@ -237,6 +236,7 @@ async fn begin(
     }
     start::describe(&status, out)?;
     instance.note_conditions(conditions);
+    let targets = instance.targets();
     let running = Running {
         instance: Arc::new(Mutex::new(instance)),
         next_hops,

@@ -45,7 +45,8 @@ pub(super) async fn start(
         }
         interfaces.push(interface);
     }
-    let next_hops = NextHops::start(targets(desired.backends())).await?;
+    let configured = targets(desired.backends());
+    let next_hops = NextHops::start(configured.clone()).await?;
     let resolutions = next_hops.wait_all(Clock::now() + NEIGHBOUR_PATIENCE).await;
 
     let reach = Reach::new(&interfaces, resolutions);
@@ -76,6 +77,14 @@ pub(super) async fn start(
         netlink_overruns: 0,
         counted: Counted::default(),
     };
+    // Those that leave are in no configuration, and have flows.
+    let living = instance.live.living().map(|(_, backend)| backend);
+    let all = targets(desired.backends().chain(living));
+    if all != configured {
+        next_hops.set_targets(all);
+        let deadline = Clock::now() + NEIGHBOUR_PATIENCE;
+        instance.reach.resolutions = next_hops.wait_all(deadline).await;
+    }
     let began = Clock::now();
     if let Err(error) = fill_and_attach(&mut instance, &desired, interfaces) {
         if !adopted {
@@ -90,6 +99,7 @@ pub(super) async fn start(
         version: env!("CARGO_PKG_VERSION").into(),
         adopted,
     });
+    next_hops.set_targets(instance.targets());
     Ok((instance, next_hops))
 }
 
