@@ -32,6 +32,8 @@ pub(crate) use attach::{attach, detach};
 #[cfg(feature = "bench")]
 pub use bench::ProgramFacts;
 pub use found::Found;
+#[cfg(test)]
+pub(crate) use found::sources;
 pub(crate) use run::run;
 pub use run::{TestOutcome, action};
 

@@ -55,10 +55,27 @@ pub(crate) fn ip_address(stored: &Address, is_v6: bool) -> IpAddr {
     }
 }
 
-/// A family's buckets can be filled.
+/// A family's buckets can be filled, and read.
 pub trait Fill: Family {
     /// Puts a key into a bucket; `false` if that is full.
     fn put(bucket: &mut Self::Bucket, key: Self::DirectoryKey, target: Target) -> bool;
+    /// All its entries, free ones too.
+    fn entries(bucket: &Self::Bucket) -> [(Self::DirectoryKey, Target); BUCKET_ENTRIES];
+}
+
+/// The keys of buckets, and what they lead to.
+pub(crate) fn keys<F: Fill>(buckets: &[F::Bucket]) -> impl Iterator<Item = (Key, Target)> {
+    let entries = buckets.iter().flat_map(F::entries);
+    let taken = entries.filter(|(key, _)| *key != F::DirectoryKey::new_zeroed());
+    taken.map(|(key, target)| {
+        let (address, port, protocol) = key.parts();
+        let key = Key {
+            address: ip_address(&address.stored(), F::IS_V6),
+            port: port.get(),
+            protocol,
+        };
+        (key, target)
+    })
 }
 
 impl Fill for V4 {
@@ -67,6 +84,10 @@ impl Fill for V4 {
         let free = entries.find(|entry| entry.key == KeyV4::default());
         free.map(|free| *free = EntryV4 { key, target }).is_some()
     }
+
+    fn entries(bucket: &BucketV4) -> [(KeyV4, Target); BUCKET_ENTRIES] {
+        bucket.entries.map(|entry| (entry.key, entry.target))
+    }
 }
 
 impl Fill for V6 {
@@ -74,6 +95,10 @@ impl Fill for V6 {
         let mut entries = bucket.entries.iter_mut();
         let free = entries.find(|entry| entry.key == KeyV6::default());
         free.map(|free| *free = EntryV6 { key, target }).is_some()
+    }
+
+    fn entries(bucket: &BucketV6) -> [(KeyV6, Target); BUCKET_ENTRIES] {
+        bucket.entries.map(|entry| (entry.key, entry.target))
     }
 }
 
@@ -171,6 +196,8 @@ mod tests {
         let (mut keys, others) = (keys(count, F::IS_V6), keys(100, !F::IS_V6));
         let directory = Directory::<F>::build(&keys).unwrap();
         let active = directory.active(0);
+        let read: BTreeMap<_, _> = super::keys::<F>(&directory.buckets).collect();
+        assert_eq!(read, keys);
         for (key, target) in &keys {
             let key = key.stored::<F>();
             let bucket = &directory.buckets[active.bucket(&key) as usize];

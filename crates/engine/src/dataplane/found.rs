@@ -1,9 +1,11 @@
 //! What the maps hold, whoever filled them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use abi::backend::Backend;
 use abi::control::Control;
+use abi::directory::{NAT_SOURCE, Target};
 use abi::family::{Address as _, Family, V4, V6};
 use abi::layout;
 use abi::limits::MAX_SERVICES;
@@ -16,7 +18,7 @@ use zerocopy::FromBytes;
 use super::{DataPlane, map_error};
 use crate::EngineError;
 use crate::desired::Prefix;
-use crate::directory::ip_address;
+use crate::directory::{self, Fill, Key, ip_address};
 use crate::live::PrefixKey;
 
 /// Entries read from a map by one system call.
@@ -33,6 +35,17 @@ pub struct Found {
     pub prefixes: BTreeMap<PrefixKey, u32>,
     /// Server ids ([`ServerKey`]'s `service` and `id`) and the backends they lead to.
     pub quic_servers: BTreeMap<(u64, u64), u32>,
+    /// Our own addresses that answers to flows of `nat` come to, with their IP protocol numbers,
+    /// ICMP's too.
+    pub sources: BTreeSet<(IpAddr, u8)>,
+}
+
+/// The [`Found::sources`] of keys.
+pub(crate) fn sources(
+    keys: impl Iterator<Item = (Key, Target)>,
+) -> impl Iterator<Item = (IpAddr, u8)> {
+    let ours = keys.filter(|(_, target)| target.kind & NAT_SOURCE != 0);
+    ours.map(|(key, _)| (key.address, key.protocol))
 }
 
 impl DataPlane {
@@ -45,12 +58,26 @@ impl DataPlane {
         };
         self.read_prefixes::<V4>(&mut found)?;
         self.read_prefixes::<V6>(&mut found)?;
+        let keys = self.keys::<V4>().into_iter().chain(self.keys::<V6>());
+        found.sources.extend(sources(keys));
         self.quic_servers
             .for_each(BATCH, |key: &ServerKey, backend: &u32| {
                 found.quic_servers.insert((key.service, key.id), *backend);
             })
             .map_err(map_error(maps::QUIC_SERVERS, "read"))?;
         Ok(found)
+    }
+
+    /// The keys of a family's directory, and what they lead to.
+    pub(super) fn keys<F: Fill>(&self) -> Vec<(Key, Target)> {
+        let control = self.control();
+        let (active, at) = match F::IS_V6 {
+            false => (control.directory_v4, layout::DIRECTORY_V4),
+            true => (control.directory_v6, self.layout.directory_v6_at),
+        };
+        let first = u64::from(active.first_bucket()) * size_of::<F::Bucket>() as u64;
+        let buckets: Vec<F::Bucket> = self.read_all(at + first, active.buckets().into());
+        directory::keys::<F>(&buckets).collect()
     }
 
     fn read_prefixes<F: Family>(&self, found: &mut Found) -> Result<(), EngineError> {

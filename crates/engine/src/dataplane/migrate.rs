@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 
 use abi::NO_INDEX;
-use abi::directory::{BucketV4, BucketV6, DirectoryKey as _, SERVICE, Target};
+use abi::directory::{SERVICE, Target};
 use abi::exception::Exception;
-use abi::family::{Address as _, Family, V4, V6};
+use abi::family::{Family, V4, V6};
 use abi::flow::Flow as _;
-use abi::layout;
 use abi::service::{self, Service};
 use abi::slot::{EMPTY, TRANSITION};
 
@@ -65,13 +64,13 @@ fn identities(plane: &DataPlane, found: &Found) -> BTreeMap<u32, Service> {
         entry.flags |= if is_v6 { service::IPV6 } else { 0 };
         entries.insert(index, entry);
     };
-    for (key, target) in keys_v4(plane) {
-        let (address, _, protocol) = key.parts();
-        note(target.service, (address.stored(), 32, protocol, false));
-    }
-    for (key, target) in keys_v6(plane) {
-        let (address, _, protocol) = key.parts();
-        note(target.service, (address.stored(), 128, protocol, true));
+    for (key, target) in plane.keys::<V4>().into_iter().chain(plane.keys::<V6>()) {
+        if is_service(&target) {
+            let is_v6 = key.address.is_ipv6();
+            let bits = if is_v6 { 128 } else { 32 };
+            let stored = address(key.address);
+            note(target.service, (stored, bits, key.protocol, is_v6));
+        }
     }
     for (key, index) in &found.prefixes {
         let (first, length) = (key.prefix.address(), key.prefix.length());
@@ -83,29 +82,6 @@ fn identities(plane: &DataPlane, found: &Found) -> BTreeMap<u32, Service> {
 
 fn is_service(target: &Target) -> bool {
     target.kind & SERVICE != 0 && target.service != NO_INDEX
-}
-
-fn keys_v4(plane: &DataPlane) -> Vec<(abi::directory::KeyV4, Target)> {
-    let active = plane.control().directory_v4;
-    let at = layout::DIRECTORY_V4 + u64::from(active.first_bucket()) * size_of::<BucketV4>() as u64;
-    let buckets: Vec<BucketV4> = plane.read_all(at, active.buckets().into());
-    let entries = buckets.iter().flat_map(|bucket| bucket.entries);
-    entries
-        .filter(|entry| is_service(&entry.target))
-        .map(|entry| (entry.key, entry.target))
-        .collect()
-}
-
-fn keys_v6(plane: &DataPlane) -> Vec<(abi::directory::KeyV6, Target)> {
-    let active = plane.control().directory_v6;
-    let first = u64::from(active.first_bucket()) * size_of::<BucketV6>() as u64;
-    let at = plane.layout.directory_v6_at + first;
-    let buckets: Vec<BucketV6> = plane.read_all(at, active.buckets().into());
-    let entries = buckets.iter().flat_map(|bucket| bucket.entries);
-    entries
-        .filter(|entry| is_service(&entry.target))
-        .map(|entry| (entry.key, entry.target))
-        .collect()
 }
 
 /// The service of each backend that something leads to.

@@ -1,12 +1,14 @@
 //! The live state, found again in maps that an earlier process filled.
 //!
-//! Services and backends say in the maps what they are, slots say their state, and tables of flows
-//! name backends by their index; so all that is lost with a process is since when a slot is in
-//! transition: its window begins anew. **A change that the earlier process did not finish is finished by
-//! the next one**: every half of it leads each flow right (see `write`), so it is a state like any
-//! other, from which [`Live::apply`] goes on.
+//! Services and backends say in the maps what they are, slots say their state, tables of flows name
+//! backends by their index, and the directory has the own addresses that packets of `nat` left from
+//! before; so all that is lost with a process is since when a slot is in transition: its window begins
+//! anew. **A change that the earlier process did not finish is finished by the next one**: every half of
+//! it leads each flow right (see `write`), so it is a state like any other, from which [`Live::apply`]
+//! goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use ring::Length;
 
 use super::arena::{Arena, Region};
 use super::indices::Indices;
+use super::keys::protocol_number;
 use super::service::{Changing, Member, Roster, Standing};
 use super::slots::state;
 use super::{Keys, Live, entry};
@@ -48,6 +51,7 @@ impl Live {
             };
             let seats = members.remove(&index).unwrap_or_default();
             let mut roster = roster(index, (entry, &desired), seats, found);
+            roster.sources = sources(&desired, found);
             roster.note_sources();
             let roster = with_slots(roster, maps, &mut live.arena, now)?;
             services.push(roster.desired.clone());
@@ -118,6 +122,17 @@ fn member(index: u32, entry: &backend::Backend, service: &Service, found: &Found
         slots: 0,
         free_at: None,
     }
+}
+
+/// The own addresses that a service may have been answered at. Nothing tells which of the
+/// protocol's services it was.
+fn sources(service: &Service, found: &Found) -> Vec<IpAddr> {
+    let protocol = protocol_number(service.id.protocol);
+    let all = found.sources.iter();
+    let ours = all.filter(|(address, of)| {
+        *of == protocol && address.is_ipv6() == service.id.address.is_ipv6()
+    });
+    ours.map(|(address, _)| *address).collect()
 }
 
 fn roster(

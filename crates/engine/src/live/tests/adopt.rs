@@ -241,6 +241,35 @@ fn the_window_of_a_slot_in_transition_begins_anew() {
 }
 
 #[test]
+fn answers_to_where_packets_left_from_before_are_still_told() {
+    let services = [
+        service(80, ForwardingMode::Nat, &[2]),
+        service(81, ForwardingMode::Ipip, &[2]),
+    ];
+    let mut scene = Scene::new(&desired(&services));
+    let elsewhere = |service: &Service, backend: &Backend| {
+        let hop = next_hop(service, backend)?;
+        Some(NextHop {
+            source_address: [10, 9, 0, 1].into(),
+            ..hop
+        })
+    };
+    let moved = scene.live.apply_next_hops(&mut scene.maps, &elsewhere);
+    assert!(moved.unwrap().directory_written);
+    for _ in 0..2 {
+        adopt(&mut scene);
+        let again = (scene.live).apply(&mut scene.maps, &desired(&services), &elsewhere);
+        assert_eq!(again.unwrap().entries_written, 0);
+        for source in [[10, 0, 0, 1], [10, 9, 0, 1]] {
+            for protocol in [ipv4::TCP, ipv4::ICMP] {
+                assert_eq!(scene.target(source, 0, protocol), Some(NAT_SOURCE));
+            }
+        }
+    }
+    assert_eq!(directory(&scene.maps.image), scene.live.keys.directory);
+}
+
+#[test]
 fn backends_of_a_service_that_is_gone_die() {
     let two = [
         service(80, ForwardingMode::Ipip, &[2]),

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use abi::exception::Exception;
-use abi::family::Family;
+use abi::family::{Family, V4};
 use abi::flow::{FlowKeyV4, FlowV4};
 use abi::prefix::PrefixKey as _;
 use abi::quic::ServerKey;
@@ -16,9 +16,9 @@ use abi::slot::Slot;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::EngineError;
-use crate::dataplane::Found;
+use crate::dataplane::{Found, sources};
 use crate::desired::{Desired, Prefix};
-use crate::directory::Directory;
+use crate::directory::{Directory, keys};
 use crate::image::Image;
 use crate::live::PrefixKey;
 use crate::maps::{FlowTable, Maps, Room};
@@ -95,6 +95,7 @@ impl Memory {
             quic_servers: servers
                 .map(|(key, backend)| ((key.service, key.id), *backend))
                 .collect(),
+            sources: sources(keys::<V4>(&self.image.directory.buckets)).collect(),
         }
     }
 
