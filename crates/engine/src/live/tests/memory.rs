@@ -67,6 +67,11 @@ impl Memory {
         self.slots_left = slots;
     }
 
+    /// Whether it has died: a call did not succeed, or a slot was not written.
+    pub(super) fn has_died(&self) -> bool {
+        self.calls.get() > self.failing_from
+    }
+
     /// The next process works with the same maps.
     pub(super) fn revive(&mut self) {
         self.die(u64::MAX, u64::MAX);
