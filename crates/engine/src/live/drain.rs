@@ -36,6 +36,17 @@ pub(super) fn drains(member: &Member) -> bool {
 }
 
 impl Drains {
+    /// Who no longer drains may take flows, and is not known any more.
+    pub(super) fn keep_draining<'a>(&mut self, services: impl Iterator<Item = &'a Roster>) {
+        if self.known.is_empty() {
+            return;
+        }
+        let members = services.flat_map(|roster| &roster.members);
+        let draining = members.filter(|member| drains(member));
+        let known = draining.map(|member| member.index);
+        self.known = known.filter(|index| self.known.contains(index)).collect();
+    }
+
     /// Looks which of those that drain have nothing left. `used` are those that a flow leads to.
     pub(super) fn look<'a, M: Maps>(
         &mut self,
@@ -75,7 +86,7 @@ impl Live {
         std::mem::take(&mut self.drained.news)
     }
 
-    /// Whether a backend, by its index, has nothing left, as of the last sweep.
+    /// Whether a backend, by its index, had nothing left at the last sweep and has drained since.
     #[must_use]
     pub fn is_drained(&self, backend: u32) -> bool {
         self.drained.known.contains(&backend)

@@ -381,6 +381,8 @@ impl Live {
         self.left_regions
             .extend(plan.left_regions.into_iter().map(|region| (region, grace)));
         self.services = plan.services;
+        self.drained
+            .keep_draining(self.services.values().map(Arc::as_ref));
         self.removed.extend(plan.removed);
         self.is_led = true;
         if let Some(keys) = plan.keys {

@@ -173,9 +173,22 @@ fn a_backend_that_drains_is_told_once_when_its_last_flow_has_ended() {
     scene.sweep();
     assert!(!scene.live.is_drained(nat.1));
     before.backends[0].state = BackendState::Drain;
-    scene.apply(&desired(&[before]));
+    scene.apply(&desired(&[before.clone()]));
     scene.sweep();
     assert_eq!(drained(&mut scene), ["10.0.0.2"], "another drain");
+    // It takes a flow, all between two sweeps.
+    before.backends[0].state = BackendState::Up;
+    scene.apply(&desired(&[before.clone()]));
+    assert!(!scene.live.is_drained(nat.1));
+    enter(&mut scene.maps, 1, nat, [0, 0]);
+    before.backends[0].state = BackendState::Drain;
+    scene.apply(&desired(&[before]));
+    assert!(!scene.live.is_drained(nat.1));
+    scene.sweep();
+    assert_eq!(drained(&mut scene), [""; 0], "it has a flow again");
+    scene.maps.flows.clear();
+    scene.sweep();
+    assert_eq!(drained(&mut scene), ["10.0.0.2"], "a third drain");
 }
 
 #[test]
