@@ -41,10 +41,31 @@ struct Findings {
     used: HashSet<u32>,
 }
 
-/// What a sweep needs to know of a service, by its index.
+/// What a sweep needs to know of a service.
 struct Known<'a> {
     roster: &'a Roster,
     window: u64,
+}
+
+/// By what a sweep judges entries.
+struct Rules<'a> {
+    jiffies: u32,
+    /// Services, by their indices.
+    known: HashMap<u32, Known<'a>>,
+    /// Backends that are dead.
+    dead: HashSet<u32>,
+    /// Backends of which it matters whether flows lead to them: because their index is to be used
+    /// again, or because they drain.
+    going: HashSet<u32>,
+}
+
+impl Rules<'_> {
+    fn is_over(&self, entry: &Exception) -> bool {
+        match self.known.get(&entry.service) {
+            Some(known) => u64::from(age(self.jiffies, entry.last_seen)) > known.window,
+            None => true,
+        }
+    }
 }
 
 impl Live {
@@ -56,14 +77,14 @@ impl Live {
         self.sweeps += 1;
         let mut swept = Swept::default();
         let mut findings = Findings::default();
-        let (dead, going) = self.retiring();
-        let mut flows = NatSweep::new(ages, jiffies, &dead, &going);
+        let rules = self.rules(jiffies);
+        let mut flows = NatSweep::new(ages, jiffies, &rules.dead, &rules.going);
         flows.sweep::<V4, M>(maps)?;
         flows.sweep::<V6, M>(maps)?;
         swept.nat = flows.swept;
         findings.used.extend(flows.used);
-        self.exceptions::<V4, M>(maps, jiffies, &mut findings, &mut swept)?;
-        self.exceptions::<V6, M>(maps, jiffies, &mut findings, &mut swept)?;
+        exceptions::<V4, M>(maps, &rules, &mut findings, &mut swept)?;
+        exceptions::<V6, M>(maps, &rules, &mut findings, &mut swept)?;
         self.move_slots(maps, now, &findings, &mut swept);
         self.drained.look(
             self.services.values().map(Arc::as_ref),
@@ -84,9 +105,13 @@ impl Live {
         }
     }
 
-    /// Backends that are dead, and those of which it matters whether flows lead to them: because
-    /// their index is to be used again, or because they drain.
-    fn retiring(&self) -> (HashSet<u32>, HashSet<u32>) {
+    fn rules(&self, jiffies: u32) -> Rules<'_> {
+        let services = self.services.values();
+        let known = services.map(|roster| {
+            let window = self.clock.ticks_of(roster.desired.transition_window);
+            (roster.index, Known { roster, window })
+        });
+        let known = known.collect();
         let mut dead = HashSet::new();
         let mut going = HashSet::new();
         let services = self.services.values().map(Arc::as_ref);
@@ -101,64 +126,12 @@ impl Live {
                 going.insert(member.index);
             }
         }
-        (dead, going)
-    }
-
-    /// Removes entries that are over, and looks where the others lead.
-    fn exceptions<F: Family, M: Maps>(
-        &self,
-        maps: &mut M,
-        jiffies: u32,
-        findings: &mut Findings,
-        swept: &mut Swept,
-    ) -> Result<(), EngineError> {
-        let services = self.services.values();
-        let known: HashMap<u32, Known<'_>> = services
-            .map(|roster| {
-                let window = self.clock.ticks_of(roster.desired.transition_window);
-                (roster.index, Known { roster, window })
-            })
-            .collect();
-        let (dead, going) = self.retiring();
-        let is_over = |entry: &Exception| match known.get(&entry.service) {
-            Some(known) => u64::from(age(jiffies, entry.last_seen)) > known.window,
-            None => true,
-        };
-        let mut over = Vec::new();
-        let mut kept = 0;
-        let slots = &*maps;
-        slots.for_each_exception::<F>(&mut |key, entry| {
-            if dead.contains(&entry.backend) || is_over(entry) {
-                over.push(*key);
-                return;
-            }
-            kept += 1;
-            if going.contains(&entry.backend) {
-                findings.used.insert(entry.backend);
-            }
-            if let Some(Known { roster, .. }) = known.get(&entry.service)
-                && !roster.changing.is_empty()
-                && let Some(region) = roster.region
-            {
-                let place = region.place(entry.hash);
-                if slots.slot(region.first + place).current() != entry.backend {
-                    findings.pinned.insert((roster.index, place));
-                }
-            }
-        })?;
-        for key in over {
-            // Looks again: a packet may have come meanwhile.
-            let Some(entry) = maps.exception::<F>(&key)? else {
-                continue;
-            };
-            let lost = dead.contains(&entry.backend);
-            if (lost || is_over(&entry)) && maps.remove_exception::<F>(&key)? {
-                swept.lost += u64::from(lost);
-                swept.idle += u64::from(!lost);
-            }
+        Rules {
+            jiffies,
+            known,
+            dead,
+            going,
         }
-        swept.exceptions += kept;
-        Ok(())
     }
 
     fn move_slots<M: Maps>(
@@ -254,6 +227,50 @@ impl Live {
         }
         Ok(())
     }
+}
+
+/// Removes entries that are over, and looks where the others lead.
+fn exceptions<F: Family, M: Maps>(
+    maps: &mut M,
+    rules: &Rules<'_>,
+    findings: &mut Findings,
+    swept: &mut Swept,
+) -> Result<(), EngineError> {
+    let mut over = Vec::new();
+    let mut kept = 0;
+    let slots = &*maps;
+    slots.for_each_exception::<F>(&mut |key, entry| {
+        if rules.dead.contains(&entry.backend) || rules.is_over(entry) {
+            over.push(*key);
+            return;
+        }
+        kept += 1;
+        if rules.going.contains(&entry.backend) {
+            findings.used.insert(entry.backend);
+        }
+        if let Some(Known { roster, .. }) = rules.known.get(&entry.service)
+            && !roster.changing.is_empty()
+            && let Some(region) = roster.region
+        {
+            let place = region.place(entry.hash);
+            if slots.slot(region.first + place).current() != entry.backend {
+                findings.pinned.insert((roster.index, place));
+            }
+        }
+    })?;
+    for key in over {
+        // Looks again: a packet may have come meanwhile.
+        let Some(entry) = maps.exception::<F>(&key)? else {
+            continue;
+        };
+        let lost = rules.dead.contains(&entry.backend);
+        if (lost || rules.is_over(&entry)) && maps.remove_exception::<F>(&key)? {
+            swept.lost += u64::from(lost);
+            swept.idle += u64::from(!lost);
+        }
+    }
+    swept.exceptions += kept;
+    Ok(())
 }
 
 /// Takes the members out whose indices are free again.
