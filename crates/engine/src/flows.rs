@@ -12,6 +12,7 @@ use abi::flow::{FIN_SEEN, FORWARD, Flow as _, FlowKey, RST_SEEN};
 use crate::EngineError;
 use crate::clock::tick;
 use crate::desired::Prefix;
+use crate::directory::{address, ip_address};
 use crate::maps::{FlowTable, Maps};
 use crate::sweep::age;
 
@@ -175,34 +176,28 @@ impl Page<'_> {
 
     /// What the other halves of `nat` flows know.
     fn complete<F: Family, M: Maps>(&mut self, maps: &M) -> Result<(), EngineError> {
-        let (now, tick) = (self.now, self.tick);
-        let mut flows = self.flows.values_mut();
-        let ours = |flow: &&mut KnownFlow| {
-            flow.name.kind == FlowKind::Nat && flow.name.client.is_ipv6() == F::IS_V6
-        };
-        flows.try_for_each(|flow| {
-            if !ours(&&mut *flow) {
-                return Ok(());
-            }
+        let nat = (self.flows.values_mut()).filter(|flow| flow.name.kind == FlowKind::Nat);
+        for flow in nat {
             let table = match flow.phase {
                 FlowPhase::HalfOpen => FlowTable::HalfOpen,
                 _ => FlowTable::Established,
             };
             let Some(key) = key::<F>(&flow.name) else {
-                return Ok(());
+                continue;
             };
             let Some(this) = maps.flow::<F>(table, &key)? else {
-                return Ok(());
+                continue;
             };
-            let other = maps.flow::<F>(table, &key.opposite(&this.becomes()))?;
-            let Some(other) = other else { return Ok(()) };
+            let Some(other) = maps.flow::<F>(table, &key.opposite(&this.becomes()))? else {
+                continue;
+            };
             let (this, other) = (this.state(), other.state());
-            flow.idle = flow.idle.min(tick * age(now, other.last_seen));
+            flow.idle = flow.idle.min(self.tick * age(self.now, other.last_seen));
             if flow.phase == FlowPhase::Established {
                 flow.phase = phase(this.seen, other.seen);
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 }
 
@@ -242,7 +237,7 @@ fn flush_family<F: Family, M: Maps>(
         let mut keys = Vec::new();
         maps.for_each_flow::<F>(table, &mut |key, flow| {
             let state = flow.state();
-            let client = address::<F>(key.source());
+            let client = ip::<F>(key.source());
             if state.direction == FORWARD && filter.takes(state.service, state.backend, client) {
                 keys.push((*key, key.opposite(&flow.becomes())));
             }
@@ -255,7 +250,7 @@ fn flush_family<F: Family, M: Maps>(
     }
     let mut keys = Vec::new();
     maps.for_each_exception::<F>(&mut |key, entry: &Exception| {
-        let client = address::<F>(key.source());
+        let client = ip::<F>(key.source());
         if filter.takes(entry.service, entry.backend, client) {
             keys.push(*key);
         }
@@ -266,44 +261,29 @@ fn flush_family<F: Family, M: Maps>(
     Ok(())
 }
 
-fn address<F: Family>(address: F::Address) -> IpAddr {
-    let stored = address.stored();
-    match F::IS_V6 {
-        true => stored.as_v6().octets().into(),
-        false => stored.as_v4().get().to_be_bytes().into(),
-    }
+fn ip<F: Family>(address: F::Address) -> IpAddr {
+    ip_address(&address.stored(), F::IS_V6)
 }
 
 fn name<F: Family>(key: &F::FlowKey, kind: FlowKind) -> FlowName {
     FlowName {
-        client: (address::<F>(key.source()), key.source_port().get()).into(),
-        destination: (
-            address::<F>(key.destination()),
-            key.destination_port().get(),
-        )
-            .into(),
+        client: (ip::<F>(key.source()), key.source_port().get()).into(),
+        destination: (ip::<F>(key.destination()), key.destination_port().get()).into(),
         protocol: key.protocol(),
         kind,
     }
 }
 
+/// `None`: it is of the other family.
 fn key<F: Family>(name: &FlowName) -> Option<F::FlowKey> {
-    let stored = |address: IpAddr| match address {
-        IpAddr::V4(v4) if !F::IS_V6 => {
-            let raw = wire::Be32::new(v4.to_bits());
-            Some(abi::backend::Address::v4(raw))
-        }
-        IpAddr::V6(v6) if F::IS_V6 => {
-            let octets = wire::ipv6::Address::new(v6.octets());
-            Some(abi::backend::Address::v6(octets))
-        }
-        _ => None,
-    };
-    Some(F::FlowKey::new(
-        F::Address::from_stored(&stored(name.client.ip())?),
-        F::Address::from_stored(&stored(name.destination.ip())?),
-        wire::Be16::new(name.client.port()),
-        wire::Be16::new(name.destination.port()),
-        name.protocol,
-    ))
+    let [client, destination] = [name.client, name.destination];
+    (client.is_ipv6() == F::IS_V6).then(|| {
+        F::FlowKey::new(
+            F::Address::from_stored(&address(client.ip())),
+            F::Address::from_stored(&address(destination.ip())),
+            wire::Be16::new(client.port()),
+            wire::Be16::new(destination.port()),
+            name.protocol,
+        )
+    })
 }
