@@ -126,9 +126,9 @@ impl DataPlane {
     ) -> Result<Self, EngineError> {
         sizes.raise_to(&old.meta.layout, 1);
         pins.prepare()?;
-        for name in LASTING.iter().filter(|name| old.fits(name, &sizes)) {
-            if let Some(map) = old.maps.get(name) {
-                bpf::pin(map, &pins.next().join(name))
+        for name in LASTING {
+            if old.fits(name, &sizes)? {
+                bpf::pin(old.fd(name)?, &pins.next().join(name))
                     .map_err(|source| pins.error("pin a map in", source))?;
             }
         }

@@ -28,7 +28,7 @@ impl DataPlane {
             self.fill_lead(old)?;
         }
         let room = self.layout.backends.min(old.meta.layout.backends) as u32;
-        if old.entries(maps::BACKEND_COUNTERS) != self.layout.backends as u32 {
+        if old.entries(maps::BACKEND_COUNTERS)? != self.layout.backends as u32 {
             copy_counters::<BackendCounters>(
                 old,
                 (maps::BACKEND_COUNTERS, &self.backend_counters),
@@ -109,9 +109,7 @@ fn copy_counters<V>(
 where
     V: FromBytes + IntoBytes + Immutable + Clone,
 {
-    let Some(map) = old.raw(name, 4, size_of::<V>())? else {
-        return Ok(());
-    };
+    let map = old.raw(name, 4, size_of::<V>())?;
     for index in 0..count {
         let values: Vec<V> = map
             .get_per_cpu(index, cpus)
@@ -143,12 +141,10 @@ where
     V: FromBytes + IntoBytes + Immutable + Clone,
 {
     let entries = new.info().map_err(map_error(name, "describe"))?.max_entries;
-    if old.entries(name) == entries {
+    if old.entries(name)? == entries {
         return Ok(());
     }
-    let Some(map) = old.raw(name, size_of::<K>(), size_of::<V>())? else {
-        return Ok(());
-    };
+    let map = old.raw(name, size_of::<K>(), size_of::<V>())?;
     let mut held = 0;
     let mut result = Ok(());
     map.for_each(BATCH, |key: &K, value: &V| {

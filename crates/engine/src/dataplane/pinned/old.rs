@@ -1,6 +1,7 @@
 //! What an earlier program works with, and what can stay of it.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 
 use abi::layout::Layout;
@@ -22,8 +23,13 @@ pub(super) struct Old {
     pub(super) meta: Meta,
     /// What runs; `None`: it was loaded by a version that did not pin it.
     pub(super) program: Option<OwnedFd>,
-    pub(super) maps: BTreeMap<&'static str, OwnedFd>,
-    infos: BTreeMap<&'static str, bpf::MapInfo>,
+    maps: BTreeMap<&'static str, OldMap>,
+}
+
+/// One of its maps.
+struct OldMap {
+    fd: OwnedFd,
+    info: bpf::MapInfo,
 }
 
 impl Old {
@@ -33,16 +39,14 @@ impl Old {
             meta,
             program: bpf::open(&pins.maps().join(PROGRAM)).ok(),
             maps: BTreeMap::new(),
-            infos: BTreeMap::new(),
         };
         for name in LASTING {
-            let map = bpf::open(&pins.maps().join(name))
+            let fd = bpf::open(&pins.maps().join(name))
                 .map_err(|source| pins.error("open a map in", source))?;
-            let info = bpf::map_info(&map).map_err(map_error(name, "describe"))?;
-            old.infos.insert(name, info);
-            old.maps.insert(name, map);
+            let info = bpf::map_info(&fd).map_err(map_error(name, "describe"))?;
+            old.maps.insert(name, OldMap { fd, info });
         }
-        let found = old.infos.get(maps::LEAD).map_or(0, |info| info.value_size);
+        let found = old.map(maps::LEAD)?.info.value_size;
         let layout = meta.layout;
         let whole = Layout::new(
             layout.buckets_v4,
@@ -62,27 +66,35 @@ impl Old {
         Ok(old)
     }
 
+    /// One of [`LASTING`].
+    fn map(&self, name: &'static str) -> Result<&OldMap, EngineError> {
+        let absent = || map_error(name, "find")(ErrorKind::NotFound.into());
+        self.maps.get(name).ok_or_else(absent)
+    }
+
+    pub(super) fn fd(&self, name: &'static str) -> Result<&OwnedFd, EngineError> {
+        self.map(name).map(|map| &map.fd)
+    }
+
     pub(super) fn raw(
         &self,
         name: &'static str,
         key_size: usize,
         value_size: usize,
-    ) -> Result<Option<RawMap>, EngineError> {
-        let Some(map) = self.maps.get(name) else {
-            return Ok(None);
-        };
-        let fd = map.try_clone().map_err(map_error(name, "dup"))?;
-        Ok(Some(RawMap::new(fd, key_size, value_size)))
+    ) -> Result<RawMap, EngineError> {
+        let fd = self.fd(name)?.try_clone();
+        let fd = fd.map_err(map_error(name, "dup"))?;
+        Ok(RawMap::new(fd, key_size, value_size))
     }
 
-    pub(super) fn entries(&self, name: &str) -> u32 {
-        self.infos.get(name).map_or(0, |info| info.max_entries)
+    pub(super) fn entries(&self, name: &'static str) -> Result<u32, EngineError> {
+        self.map(name).map(|map| map.info.max_entries)
     }
 
     /// Whether a map can stay as it is.
-    pub(super) fn fits(&self, name: &str, sizes: &Sizes) -> bool {
-        let entries = self.entries(name);
-        match name {
+    pub(super) fn fits(&self, name: &'static str, sizes: &Sizes) -> Result<bool, EngineError> {
+        let entries = self.entries(name)?;
+        Ok(match name {
             maps::LEAD => self.meta.layout == sizes.layout(),
             maps::BACKEND_COUNTERS => entries == sizes.backends,
             // Another version's reasons have other numbers.
@@ -97,16 +109,14 @@ impl Old {
             maps::EXCEPTIONS_V4 => entries == sizes.v4.exceptions,
             maps::EXCEPTIONS_V6 => entries == sizes.v6.exceptions,
             _ => true,
-        }
+        })
     }
 
     pub(super) fn lead(&self) -> Result<MappedArray, EngineError> {
-        let error = map_error(maps::LEAD, "mmap");
-        let map = self.maps.get(maps::LEAD).map(OwnedFd::try_clone);
-        let fd = map.unwrap_or_else(|| Err(std::io::ErrorKind::NotFound.into()));
         let length = self.meta.layout.length() as usize;
-        fd.and_then(|fd| RawMap::new(fd, 4, length).map(1))
-            .map_err(error)
+        self.raw(maps::LEAD, 4, length)?
+            .map(1)
+            .map_err(map_error(maps::LEAD, "mmap"))
     }
 }
 
