@@ -2,6 +2,10 @@
 //!
 //! That is done while the earlier version's program runs on them, so a step may only fill in what that
 //! version leaves alone. A version that is not here is refused.
+//!
+//! **No program ever pinned maps of version 3**: pinning came with version 4. Its migration is the
+//! pattern for later ones, and shows that the hook works: `maps_of_version_3_become_this_versions` in
+//! `tests/tests/program_pinned.rs`. A new version gets a step of its own here, and a test there.
 
 use std::collections::BTreeMap;
 
