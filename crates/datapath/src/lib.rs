@@ -7,7 +7,8 @@
 //! [`decapsulate`] is the way of a packet at a backend: the other end of modes `ipip` and `gue`.
 //!
 //! Almost all functions on the way are inlined; those that are not (`walk`, `icmp`, `too_big`,
-//! `reject`) each walk one kind of packet from its headers on, with a stack frame of their own in the kernel.
+//! `reject`) each walk one kind of packet from its headers on, with a stack frame of their own in the
+//! kernel.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -37,7 +38,6 @@ pub use nat::rewrite;
 pub use packet::{Packet, RouteQuery, Way};
 pub use parse::{Header, HeaderFacts, Ip, Parsed, Segment, Transport, parse};
 pub use tables::{AllTables, EstablishError, FamilyTables, FlowTable, InsertError, Tables};
-
 pub use verdict::Verdict;
 
 use abi::control::feature;

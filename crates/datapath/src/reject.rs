@@ -29,6 +29,8 @@ pub(crate) fn answer<F: Messages + Answer, P: Packet, T: Tables>(
     found: &mut Findings,
 ) -> Reason {
     let packet = &mut packet.local();
+    // Asked for at once: otherwise the compiler leaves a pointer to the stack where the verifier
+    // looks for what a function returns.
     let zero = tables.zero();
     let flags = tables
         .service(found.service)

@@ -22,8 +22,8 @@ pub(super) struct Opening<'p, F: Family> {
     pub(super) client: Link,
 }
 
-/// Finds a free source port, the client's own first unless the host keeps it for itself, and holds it by entering the reverse
-/// direction in the half-open table. Returns the port.
+/// Finds a free source port, the client's own first unless the host keeps it for itself, and holds
+/// it by entering the reverse direction in the half-open table. Returns the port.
 #[inline(always)]
 pub(super) fn claim<F: Family, T: Tables + FamilyTables<F>>(
     tables: &T,
