@@ -74,7 +74,8 @@ pub(crate) struct Subject {
     pub(crate) endpoint: Endpoint,
     pub(crate) rules: Rules,
     pub(crate) check: bool,
-    pub(crate) agent: bool,
+    /// Who says an agent's words, if anybody does.
+    pub(crate) words: Option<Role>,
 }
 
 /// What is known about the backends that are checked.
@@ -211,7 +212,11 @@ impl Board {
                 Machine::new(memory.unwrap_or_default(), subject.rules)
             });
             machine.set_rules(subject.rules);
-            for (role, asked) in [(Role::Check, subject.check), (Role::Agent, subject.agent)] {
+            if subject.words != Some(Role::Agent) {
+                machine.forget_answer();
+            }
+            let words = subject.words.is_some();
+            for (role, asked) in [(Role::Check, subject.check), (Role::Agent, words)] {
                 let step = match asked {
                     true => None,
                     false => machine.forget(role, now),

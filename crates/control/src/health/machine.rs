@@ -177,6 +177,11 @@ impl Machine {
         }
     }
 
+    /// Forgets how the agent beside the check answered, but not what it said.
+    pub(crate) fn forget_answer(&mut self) {
+        self.agent = None;
+    }
+
     /// Forgets what somebody said who is no longer asked.
     pub(crate) fn forget(&mut self, role: Role, now: Moment) -> Option<Step> {
         let before = self.state(now.at);

@@ -6,13 +6,22 @@ use engine::desired::{Backend, Desired, Prefix, Service, ServicePort};
 
 use super::board::{Endpoint, Subject};
 use super::check::{Probe, Through};
-use super::machine::Rules;
+use super::machine::{Role, Rules};
 use super::settings::{Check, CheckKind, ServiceHealth, Via};
 use crate::config::Checked;
 
 pub(super) fn subjects(service: &Service, health: &ServiceHealth) -> Vec<Subject> {
     let timing = health.check.as_ref().map(|check| check.timing);
     let timing = timing.unwrap_or_default();
+    let is_agent = |check: &Check| matches!(check.kind, CheckKind::Agent { .. });
+    let words = match &health.agent {
+        Some(_) => Some(Role::Agent),
+        None => health
+            .check
+            .as_ref()
+            .filter(|check| is_agent(check))
+            .map(|_| Role::Check),
+    };
     let subject = |backend| Subject {
         endpoint: Endpoint::of(service, backend),
         rules: Rules {
@@ -21,7 +30,7 @@ pub(super) fn subjects(service: &Service, health: &ServiceHealth) -> Vec<Subject
             slow_start: health.slow_start,
         },
         check: health.check.is_some(),
-        agent: health.agent.is_some(),
+        words,
     };
     service.backends.iter().map(subject).collect()
 }

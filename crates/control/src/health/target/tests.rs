@@ -36,7 +36,7 @@ impl Scene {
                 slow_start: scene.health().slow_start,
             },
             check: true,
-            agent: true,
+            words: Some(Role::Agent),
         };
         let subjects: Vec<Subject> = service.backends.iter().map(subject).collect();
         let moment = scene.moment();
@@ -260,7 +260,7 @@ fn what_was_down_before_a_restart_is_down_until_it_is_seen_to_be_up() {
             slow_start: Duration::ZERO,
         },
         check: true,
-        agent: true,
+        words: Some(Role::Agent),
     };
     let subjects: Vec<Subject> = fresh
         .machines_of(&service)
@@ -336,7 +336,7 @@ fn ten_thousand_services_of_ten_backends_take_milliseconds() {
                 slow_start: Duration::ZERO,
             },
             check: true,
-            agent: false,
+            words: None,
         };
         let subjects: Vec<Subject> = service.backends.iter().map(subject).collect();
         board.set_subjects(service.id, &subjects, now);

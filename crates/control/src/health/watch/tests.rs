@@ -25,6 +25,10 @@ struct Server {
 
 impl Server {
     async fn start(address: SocketAddr) -> Self {
+        Self::saying("up 50%\n", address).await
+    }
+
+    async fn saying(words: &'static str, address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         Self {
@@ -33,7 +37,7 @@ impl Server {
             task: tokio::spawn(async move {
                 while let Ok((mut stream, _)) = listener.accept().await {
                     accepted.fetch_add(1, Ordering::Relaxed);
-                    let _ = stream.write_all(b"up 50%\n").await;
+                    let _ = stream.write_all(words.as_bytes()).await;
                     let _ = stream.read_u8().await;
                 }
             }),
@@ -259,6 +263,36 @@ async fn an_agent_beside_a_check_weighs_and_its_end_changes_nothing() {
     let plain = checked(&[(80, &[server.address], health(CheckKind::Tcp))]);
     health_.set_subjects(&plain);
     assert_eq!(report(&health_).weight, 1.0);
+}
+
+#[tokio::test]
+async fn what_an_agent_says_outlives_a_reload_and_a_restart_where_it_is_the_check() {
+    let agent = Server::saying("drain 50%\n", loopback()).await;
+    let kind = CheckKind::Agent { send: Vec::new() };
+    let file = checked(&[(80, &[agent.address], health(kind))]);
+    let service = &file.desired.services[0];
+    let endpoint = Endpoint::of(service, &service.backends[0]);
+    let report = |health: &Health| {
+        let now = tokio::time::Instant::now().into_std();
+        health.board().health(&service.id, endpoint, now).unwrap()
+    };
+    let mut first = Health::start(None);
+    first.set_subjects(&file);
+    let all = until(&mut first, to(BackendState::Drain)).await;
+    assert_eq!(all.len(), 1);
+    let address = agent.stop().await;
+    // Without an await in between, no check says it again.
+    first.set_subjects(&file);
+    let mut next = Health::start(Some(first.saved()));
+    next.set_subjects(&file);
+    for health in [&first, &next] {
+        let now = report(health);
+        assert_eq!((now.state, now.weight), (BackendState::Drain, 0.5));
+        assert_eq!(now.history.len(), 1, "{:?}", now.history);
+    }
+    // Another check, which has nothing to say about that: it takes flows.
+    first.set_subjects(&checked(&[(80, &[address], health(CheckKind::Tcp))]));
+    assert_eq!(report(&first).weight, 1.0);
 }
 
 #[tokio::test]
