@@ -4,6 +4,8 @@ mod http;
 mod http2;
 mod tls;
 
+use std::collections::HashMap;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
@@ -166,6 +168,35 @@ async fn datagrams_are_answered_refused_or_neither() {
         &ask(udp("ping", None), closed.unwrap()).await,
         "port unreachable",
     );
+}
+
+#[tokio::test]
+async fn by_way_of_the_service_nothing_is_said_until_next_hops_are_known() {
+    let backend: IpAddr = "192.0.2.1".parse().unwrap();
+    let probe = Probe {
+        kind: Arc::new(CheckKind::Tcp),
+        address: "192.0.2.9".parse().unwrap(),
+        port: Some(80),
+        through: Some(Through {
+            mode: engine::desired::ForwardingMode::L2Dsr,
+            backend,
+            gue_port: 0,
+            source: None,
+            ttl: 64,
+        }),
+    };
+    let tools = Tools::default();
+    let outcome = probe.run(&tools, PATIENT).await;
+    assert_eq!(
+        (outcome.answer, outcome.text.as_str()),
+        (
+            Answer::Inconclusive,
+            "cannot check: next hops are not known yet"
+        )
+    );
+    tools.wire.set_next_hops(HashMap::new());
+    let outcome = probe.run(&tools, PATIENT).await;
+    bad(&outcome, "no next hop is known for 192.0.2.1");
 }
 
 #[tokio::test]

@@ -42,10 +42,7 @@ pub(super) async fn run(
     wire: &Wire,
     limit: &Limit,
 ) -> Result<Found, Found> {
-    let hop = wire.next_hop(through.backend).ok_or_else(|| {
-        let backend = through.backend;
-        Found::Bad(format!("no next hop is known for {backend}"))
-    })?;
+    let hop = wire.next_hop(through.backend)?;
     let is_tcp = matches!(kind, CheckKind::Tcp);
     let own = wire.own_address(to.ip(), &hop)?;
     let (_held, from) = hold(own, is_tcp).map_err(|error| ours(&error))?;

@@ -42,7 +42,8 @@ pub(crate) struct Wire {
 
 #[derive(Default)]
 struct State {
-    hops: HashMap<IpAddr, NextHop>,
+    /// `None` until somebody told them.
+    hops: Option<HashMap<IpAddr, NextHop>>,
     /// Every port of these is a service's.
     taken: Arc<[Prefix]>,
     sender: Option<OwnedFd>,
@@ -58,7 +59,7 @@ impl Wire {
     }
 
     pub(crate) fn set_next_hops(&self, hops: HashMap<IpAddr, NextHop>) {
-        self.state().hops = hops;
+        self.state().hops = Some(hops);
     }
 
     /// The addresses that are a service's on every port.
@@ -72,8 +73,16 @@ impl Wire {
         (state.sender, state.ears) = (None, HashMap::new());
     }
 
-    pub(super) fn next_hop(&self, backend: IpAddr) -> Option<NextHop> {
-        self.state().hops.get(&backend).copied()
+    /// The way to a backend. That there is none says something about it, but not at the start,
+    /// when nobody has looked yet.
+    pub(super) fn next_hop(&self, backend: IpAddr) -> Result<NextHop, Found> {
+        let state = self.state();
+        let Some(hops) = &state.hops else {
+            let text = "cannot check: next hops are not known yet";
+            return Err(Found::Inconclusive(text.to_owned()));
+        };
+        let hop = hops.get(&backend).copied();
+        hop.ok_or_else(|| Found::Bad(format!("no next hop is known for {backend}")))
     }
 
     /// An address of ours that `vip` can be asked from.
