@@ -171,6 +171,42 @@ async fn datagrams_are_answered_refused_or_neither() {
 }
 
 #[tokio::test]
+async fn more_datagrams_than_there_are_ports_wait_for_their_answers_at_one_time() {
+    const CHECKS: u8 = 12;
+    let all_asked = Arc::new(tokio::sync::Barrier::new(CHECKS.into()));
+    let tools = Tools::default();
+    tools.ports.set(Some(19_870..=19_873));
+    let mut checks = Vec::new();
+    for number in 1..=CHECKS {
+        let server = UdpSocket::bind(SocketAddr::from(([127, 0, 0, number], 0)))
+            .await
+            .unwrap();
+        let to = server.local_addr().unwrap();
+        let all_asked = Arc::clone(&all_asked);
+        tokio::spawn(async move {
+            let (_, from) = server.recv_from(&mut [0; 100]).await.unwrap();
+            all_asked.wait().await;
+            server.send_to(&[number], from).await.unwrap();
+        });
+        let kind = CheckKind::Udp {
+            send: b"ping".to_vec(),
+            expect: Some(vec![number]),
+        };
+        let probe = Probe {
+            kind: Arc::new(kind),
+            address: to.ip(),
+            port: Some(to.port()),
+            through: None,
+        };
+        let tools = &tools;
+        checks.push(async move { probe.run(tools, PATIENT).await });
+    }
+    for outcome in futures_util::future::join_all(checks).await {
+        good(&outcome, "an answer of 1 bytes");
+    }
+}
+
+#[tokio::test]
 async fn by_way_of_the_service_nothing_is_said_until_next_hops_are_known() {
     let backend: IpAddr = "192.0.2.1".parse().unwrap();
     let probe = Probe {
