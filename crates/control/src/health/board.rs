@@ -190,6 +190,12 @@ impl Board {
         self.seed = HashMap::new();
     }
 
+    /// Weight of a backend of this service rises, or has just done so.
+    pub(crate) fn is_rising(&self, service: &ServiceId) -> bool {
+        let machines = self.services.get(service);
+        machines.is_some_and(|machines| machines.values().any(Machine::is_rising))
+    }
+
     /// From now on these backends of a service are checked; those that were keep what is known.
     pub(crate) fn set_subjects(
         &mut self,
@@ -209,7 +215,7 @@ impl Board {
                         .seed
                         .remove(&(service.to_string(), backend.to_string())),
                 };
-                Machine::new(memory.unwrap_or_default(), subject.rules)
+                Machine::resumed(memory.unwrap_or_default(), subject.rules, now)
             });
             machine.set_rules(subject.rules);
             if subject.words != Some(Role::Agent) {

@@ -87,6 +87,9 @@ pub(crate) struct Memory {
     pub(crate) asked: Asked,
     /// Percent of the weight that the agent wants; `None`: it never said.
     pub(crate) percent: Option<u16>,
+    /// Since when weight rises, in milliseconds since 1970; `None`: it has all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rises_since_unix_ms: Option<u64>,
     /// Since when the state is what it is, in milliseconds since 1970; 0: from the start.
     pub(crate) since_unix_ms: u64,
     pub(crate) history: VecDeque<Step>,
@@ -154,6 +157,20 @@ impl Machine {
             check: None,
             agent: None,
             counts: [0; 2],
+        }
+    }
+
+    /// One that was known before a restart: its weight goes on rising from where it was.
+    pub(crate) fn resumed(memory: Memory, rules: Rules, now: Moment) -> Self {
+        let started = memory.rises_since_unix_ms.map(|since| {
+            let gone = Duration::from_millis(now.unix_ms.saturating_sub(since));
+            // Somebody may have set the clock.
+            let started = now.at.checked_sub(gone.min(rules.slow_start));
+            started.unwrap_or(now.at)
+        });
+        Self {
+            started,
+            ..Self::new(memory, rules)
         }
     }
 
@@ -255,7 +272,7 @@ impl Machine {
             return None;
         }
         let was_starting = self.memory.history.back().map(|step| step.to) == Some(State::Starting);
-        self.started = None;
+        self.rise_from(None);
         let before = if was_starting {
             State::Starting
         } else {
@@ -289,7 +306,7 @@ impl Machine {
         if let Some(words) = &outcome.agent {
             self.listen(words);
         }
-        self.start_slowly(before, now.at);
+        self.start_slowly(before, now);
         self.step(before, &reason, now)
     }
 
@@ -326,13 +343,18 @@ impl Machine {
     }
 
     /// Who was out comes back with a tenth of its weight; who was never known has all of it.
-    fn start_slowly(&mut self, before: State, now: Instant) {
+    fn start_slowly(&mut self, before: State, now: Moment) {
         let out = |state| matches!(state, State::Down | State::Maintenance);
-        match (out(before), out(self.state(now))) {
-            (true, false) if !self.rules.slow_start.is_zero() => self.started = Some(now),
-            (false, true) => self.started = None,
+        match (out(before), out(self.state(now.at))) {
+            (true, false) if !self.rules.slow_start.is_zero() => self.rise_from(Some(now)),
+            (false, true) => self.rise_from(None),
             _ => {}
         }
+    }
+
+    fn rise_from(&mut self, start: Option<Moment>) {
+        self.started = start.map(|moment| moment.at);
+        self.memory.rises_since_unix_ms = start.map(|moment| moment.unix_ms);
     }
 
     fn step(&mut self, before: State, reason: &str, now: Moment) -> Option<Step> {

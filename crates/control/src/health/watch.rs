@@ -151,6 +151,10 @@ impl State {
         for (service, subjects) in known {
             let transitions = self.board.set_subjects(service, &subjects, now);
             self.tell(transitions);
+            // The slow start may be another, or from before a restart.
+            if self.board.is_rising(&service) {
+                self.steps.insert((now.at, service));
+            }
         }
         self.board.forget_seed();
     }

@@ -201,6 +201,47 @@ fn answers() -> impl Strategy<Value = Vec<Answer>> {
     prop::collection::vec(one, 0..200)
 }
 
+#[test]
+fn a_slow_start_goes_on_after_a_restart_where_it_was() {
+    let mut before = Bench::new(rules(1, 1, 10));
+    for answer in [Answer::Good, Answer::Bad, Answer::Good] {
+        before.wait(50_000);
+        before.see(answer);
+    }
+    before.wait(5_000);
+    assert_eq!(before.share(), 500);
+    let saved = serde_json::to_string(before.machine.memory()).unwrap();
+    let again = |later: u64, rules: Rules| {
+        let mut bench = Bench::new(rules);
+        bench.begun = Instant::now() - Duration::from_secs(3_600);
+        bench.wait(before.gone.get() + later);
+        let memory = serde_json::from_str(&saved).unwrap();
+        bench.machine = Machine::resumed(memory, rules, bench.now());
+        bench
+    };
+    let mut next = again(1_000, rules(1, 1, 10));
+    assert_eq!((next.state(), next.share()), (State::Starting, 600));
+    next.wait(4_000);
+    let step = next.machine.advance(next.now()).unwrap();
+    assert_eq!((step.from, step.to), (State::Starting, State::Up));
+    assert_eq!(next.machine.memory().rises_since_unix_ms, None);
+    // Over meanwhile, or not wanted any more: said at the first look.
+    for mut late in [again(60_000, rules(1, 1, 10)), again(0, rules(1, 1, 0))] {
+        assert_eq!((late.state(), late.share()), (State::Up, WHOLE));
+        let step = late.machine.advance(late.now()).unwrap();
+        assert_eq!((step.from, step.to), (State::Starting, State::Up));
+    }
+    // Somebody has set the clock back.
+    let mut back = again(0, rules(1, 1, 10));
+    back.gone.set(0);
+    back.machine = Machine::resumed(
+        before.machine.memory().clone(),
+        back.machine.rules,
+        back.now(),
+    );
+    assert_eq!((back.state(), back.share()), (State::Starting, 100));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 

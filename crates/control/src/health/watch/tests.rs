@@ -341,6 +341,25 @@ async fn a_slow_start_is_told_step_by_step() {
 }
 
 #[tokio::test]
+async fn a_slow_start_that_was_over_during_a_restart_is_told() {
+    let address = Server::start(loopback()).await.stop().await;
+    let slowly = |slow_start: u64| ServiceHealth {
+        slow_start: Duration::from_millis(slow_start),
+        ..health(CheckKind::Tcp)
+    };
+    let mut first = Health::start(None);
+    first.set_subjects(&checked(&[(80, &[address], slowly(3_600_000))]));
+    until(&mut first, to(BackendState::Down)).await;
+    let _server = Server::start(address).await;
+    until(&mut first, to(BackendState::Starting)).await;
+    let mut next = Health::start(Some(first.saved()));
+    next.set_subjects(&checked(&[(80, &[address], slowly(1))]));
+    let all = until(&mut next, to(BackendState::Up)).await;
+    assert_eq!(all[0].step.from, BackendState::Starting);
+    assert_eq!(all[0].step.reason, "it has all of its weight again");
+}
+
+#[tokio::test]
 async fn dropping_the_handle_ends_every_check() {
     let server = Server::start(loopback()).await;
     let file = checked(&[(80, &[server.address], health(CheckKind::Tcp))]);
