@@ -413,6 +413,12 @@ impl Scene {
         socket_path(self.balancer_host().namespace()).exists()
     }
 
+    /// A file of the instance beside its socket, by its ending.
+    #[must_use]
+    pub fn file(&self, ending: &str) -> PathBuf {
+        socket_path(self.balancer_host().namespace()).with_extension(ending)
+    }
+
     /// The XDP programs on all interfaces of the load balancer.
     #[must_use]
     pub fn programs(&self) -> Vec<u64> {
@@ -429,7 +435,9 @@ impl Drop for Scene {
         let socket = socket_path(self.balancer_host().namespace());
         self.balancer = None;
         // One that was killed could not remove it.
-        let _ = fs::remove_file(socket.with_extension("state"));
+        for file in ["state", "health"] {
+            let _ = fs::remove_file(socket.with_extension(file));
+        }
         let _ = fs::remove_file(socket);
     }
 }

@@ -6,6 +6,7 @@
 )]
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -260,6 +261,11 @@ fn a_backend_that_was_down_stays_so_in_the_next_process_until_it_has_risen() {
     until_all_up(&scene);
     scene.kill_server("h2", PORT);
     until_health(&scene, "h2", State::Down);
+    let health_file = scene.file("health");
+    eventually("what is known to be saved", PATIENCE, || {
+        let text = fs::read_to_string(&health_file).ok()?;
+        text.contains(r#""verdict":"down""#).then_some(())
+    });
     scene.balancer().kill().unwrap();
     scene.serve("h2", PORT);
     let path = scene.folder().path().join("config.toml");

@@ -208,7 +208,7 @@ pub(crate) fn remove(namespaces: &[String]) -> Result<()> {
         // What an instance of that namespace's name has left there that was killed. There may be
         // nothing, or no BPF file system.
         let _ = std::fs::remove_dir_all(Path::new(PINS).join(name));
-        for file in ["sock", "lock", "state", "decap"] {
+        for file in ["sock", "lock", "state", "health", "decap"] {
             let _ = std::fs::remove_file(format!("{RUN}/{name}.{file}"));
         }
     }

@@ -84,6 +84,8 @@ pub struct Board {
     services: HashMap<ServiceId, HashMap<Endpoint, Machine>>,
     /// From before a restart, until the backend turns up.
     seed: HashMap<(String, String), Memory>,
+    /// Something has changed of what outlives a restart.
+    unsaved: bool,
 }
 
 /// What is known, in a form that outlives a restart.
@@ -121,7 +123,13 @@ impl Board {
             seed: seed
                 .map(|known| ((known.service, known.backend), known.memory))
                 .collect(),
+            unsaved: false,
         }
+    }
+
+    /// What is known, if it is not what this said the last time, or what was known at first.
+    pub(crate) fn unsaved(&mut self) -> Option<Saved> {
+        std::mem::take(&mut self.unsaved).then(|| self.saved())
     }
 
     /// What is known, to be given to [`Board::new`] after a restart.
@@ -182,11 +190,14 @@ impl Board {
 
     /// Forgets all services but these.
     pub(crate) fn retain(&mut self, keep: impl Fn(&ServiceId) -> bool) {
+        let before = self.services.len();
         self.services.retain(|service, _| keep(service));
+        self.unsaved |= self.services.len() < before;
     }
 
     /// Whatever was saved and did not turn up is gone.
     pub(crate) fn forget_seed(&mut self) {
+        self.unsaved |= !self.seed.is_empty();
         self.seed = HashMap::new();
     }
 
@@ -217,6 +228,7 @@ impl Board {
                 };
                 Machine::resumed(memory.unwrap_or_default(), subject.rules, now)
             });
+            let known = machine.memory().said();
             machine.set_rules(subject.rules);
             if subject.words != Some(Role::Agent) {
                 machine.forget_answer();
@@ -233,8 +245,10 @@ impl Board {
                     step,
                 }));
             }
+            self.unsaved |= machine.memory().said() != known;
             machines.insert(backend, machine);
         }
+        self.unsaved |= !before.is_empty();
         self.services.insert(service, machines);
         transitions
     }
@@ -280,10 +294,11 @@ impl Board {
         let Some(machine) = machine.and_then(|machines| machines.get_mut(&backend)) else {
             return Change::default();
         };
-        let before = machine.share(now.at);
+        let (known, share) = (machine.memory().said(), machine.share(now.at));
         let step = change(machine);
+        self.unsaved |= step.is_some() || machine.memory().said() != known;
         Change {
-            matters: step.is_some() || machine.share(now.at) != before,
+            matters: step.is_some() || machine.share(now.at) != share,
             step,
             next: machine.next_step(now.at),
         }

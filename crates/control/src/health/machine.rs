@@ -95,6 +95,21 @@ pub(crate) struct Memory {
     pub(crate) history: VecDeque<Step>,
 }
 
+impl Memory {
+    /// All of it but the transitions, which are known when they are made.
+    pub(crate) fn said(&self) -> impl PartialEq + use<> {
+        let Self {
+            verdict,
+            agent_down,
+            asked,
+            percent,
+            rises_since_unix_ms,
+            ..
+        } = *self;
+        (verdict, agent_down, asked, percent, rises_since_unix_ms)
+    }
+}
+
 /// One transition of a backend's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {

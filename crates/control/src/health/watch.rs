@@ -305,6 +305,12 @@ impl Health {
         self.board().saved()
     }
 
+    /// The same, if it is not what this said the last time, or what was known at the start.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<Saved> {
+        self.shared.state().board.unsaved()
+    }
+
     /// Checks that are run, each counted once however many backends it speaks for.
     #[must_use]
     pub fn checks(&self) -> usize {

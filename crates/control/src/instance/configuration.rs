@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::RunOptions;
-use super::saved::Saved;
 use crate::config::{Checked, ConfigError, Origin};
 use crate::overrides::{Base, Override, OverrideError, Overrides};
 use crate::status::ConfigurationStatus;
@@ -30,9 +29,11 @@ pub(crate) struct Configuration {
 
 impl Configuration {
     /// What an instance starts with, what was changed by hand under an earlier process included; the
-    /// options' `desired` becomes that. Second: what is worth telling. The caller has the instance's
-    /// lock.
-    pub(super) fn at_start(options: &mut RunOptions) -> Result<(Self, Vec<String>), ConfigError> {
+    /// options' `desired` becomes that. Second: what of it cannot be any more.
+    pub(super) fn at_start(
+        options: &mut RunOptions,
+        mut overrides: Overrides,
+    ) -> Result<(Self, Vec<String>), ConfigError> {
         let source = match &options.origin {
             Some(origin) => origin.file.display().to_string(),
             None => "the command line".into(),
@@ -42,12 +43,7 @@ impl Configuration {
             None => Vec::new(),
         };
         let base = Base::parse(&source, options.text.clone(), interfaces)?;
-        let mut overrides = Saved::load(&options.name).overrides;
         let (effective, dropped) = overrides.fit(&base);
-        if !dropped.is_empty() {
-            let overrides = overrides.clone();
-            Saved::update(&options.name, |saved| saved.overrides = overrides);
-        }
         options.desired.clone_from(&effective.desired);
         let configuration = Self {
             origin: options.origin.clone(),

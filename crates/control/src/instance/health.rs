@@ -5,9 +5,10 @@ use std::time::Instant as Clock;
 
 use engine::EngineError;
 use engine::desired::{Backend, Desired, Service, ServiceId};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::warn;
 
-use super::saved::Saved;
+use super::saved::SavedFiles;
 use super::state::Instance;
 use super::{Running, lock};
 use crate::config::Checked;
@@ -81,9 +82,6 @@ impl Running {
             warn!("{} more backends changed their state", changes.lost);
         }
         self.put_health_in_force();
-        if !changes.transitions.is_empty() {
-            self.save_health();
-        }
     }
 
     /// Puts in force what the backends' health asks for, if that is not so already.
@@ -97,11 +95,27 @@ impl Running {
         self.retarget();
     }
 
-    /// Keeps what is known of the backends for the next process.
-    pub(super) fn save_health(&self) {
-        let health = serde_json::to_value(self.health.saved()).ok();
-        let name = lock(&self.instance).name.clone();
-        Saved::update(&name, |saved| saved.health = health);
+    /// Keeps what is known of the backends for the next process, if something of it is new. What
+    /// happens meanwhile is kept the next time.
+    pub(super) fn save_health(&mut self) {
+        let is_under_way = |saving: &JoinHandle<()>| !saving.is_finished();
+        if self.saving.as_ref().is_some_and(is_under_way) {
+            return;
+        }
+        let Some(health) = self.health.unsaved() else {
+            return;
+        };
+        let files = SavedFiles::of(&lock(&self.instance).name);
+        // It may be much, and nothing else waits for it.
+        self.saving = Some(spawn_blocking(move || files.keep_health(health)));
+    }
+
+    /// Waits until nothing is being written.
+    pub(super) async fn finish_saving(&mut self) {
+        if let Some(saving) = self.saving.take() {
+            // It fails only by a panic.
+            let _ = saving.await;
+        }
     }
 
     /// Checks what a configuration names, on the ways that are known.

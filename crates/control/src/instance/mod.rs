@@ -45,6 +45,7 @@ use engine::EngineError;
 use engine::dataplane::AttachMode;
 use engine::desired::Desired;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -60,7 +61,7 @@ use crate::nexthop::{
 use file_watch::FileWatch;
 use lock::InstanceLock;
 use outside::{Happening, Outside, Signals};
-use saved::Saved;
+use saved::SavedFiles;
 
 pub(crate) use configuration::Configuration;
 pub(crate) use flows::{FlowError, Wanted, cursor, from_cursor};
@@ -178,12 +179,13 @@ pub async fn run(options: RunOptions, out: &mut impl Write) -> Result<(), RunErr
             Happening::Sweep => running.sweep(),
             Happening::NextHops(changed) => running.next_hops_changed(changed).await,
             Happening::Health(changes) => running.follow_health(changes),
+            Happening::Save => running.save_health(),
             Happening::File => running.reload_if_watched(&outside.file).await,
             Happening::Watchdog => outside.watchdog.alive(),
             Happening::Links => running.follow_interfaces().await,
         }
     };
-    running.end(keep, out)?;
+    running.end(keep, out).await?;
     if running.events.is_heard() {
         sleep(FAREWELL).await;
     }
@@ -207,7 +209,11 @@ async fn begin(
     signals: Signals,
     out: &mut impl Write,
 ) -> Result<(Running, Listeners), RunError> {
-    let (configuration, dropped) = Configuration::at_start(&mut options)?;
+    let files = SavedFiles::of(&options.name);
+    let (configuration, dropped) = Configuration::at_start(&mut options, files.overrides()?)?;
+    if !dropped.is_empty() {
+        files.keep_overrides(configuration.overrides());
+    }
     for change in dropped {
         warn!("{change}");
     }
@@ -220,9 +226,7 @@ async fn begin(
         // Before the first look at the interfaces, so that no change is missed.
         links: KernelChanges::start(&interfaces::GROUPS)?,
     };
-    let known = Saved::load(&options.name).health;
-    let known = known.and_then(|known| serde_json::from_value(known).ok());
-    let mut health = Health::start(known);
+    let mut health = Health::start(files.health());
     // Before there are next hops: most checks need none, and so some know before packets flow.
     health.set_subjects(configuration.checked());
     let (desired, conditions) = health::at_start(&health, configuration.checked());
@@ -242,6 +246,7 @@ async fn begin(
         next_hops,
         targets,
         health,
+        saving: None,
         events,
     };
     running.tell_next_hops();
@@ -255,6 +260,8 @@ struct Running {
     /// What `next_hops` follows.
     targets: Vec<Target>,
     health: Health,
+    /// What is known of the backends, while it is written.
+    saving: Option<JoinHandle<()>>,
     events: Events,
 }
 
@@ -307,20 +314,24 @@ impl Running {
     }
 
     /// Lets packets be balanced on, or takes everything off.
-    fn end(&self, keep: bool, out: &mut impl Write) -> Result<(), RunError> {
-        let mut instance = lock(&self.instance);
-        let keep = keep && instance.plane.can_be_replaced();
+    async fn end(&mut self, keep: bool, out: &mut impl Write) -> Result<(), RunError> {
+        let keep = keep && lock(&self.instance).plane.can_be_replaced();
         notify::stopping(keep);
         self.events.tell(What::Stopping { keep });
+        // So that nothing is written after what follows.
+        self.finish_saving().await;
         if keep {
+            self.save_health();
+            self.finish_saving().await;
             writeln!(
                 out,
                 "ended: packets are balanced on; `evenkeel run` goes on with that, `evenkeel stop` ends it"
             )?;
             return Ok(());
         }
+        let mut instance = lock(&self.instance);
         instance.stop()?;
-        Saved::remove(&instance.name);
+        SavedFiles::of(&instance.name).remove();
         writeln!(out, "stopped: detached from every interface")?;
         Ok(())
     }

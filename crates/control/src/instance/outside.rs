@@ -20,6 +20,9 @@ use crate::nexthop::{Changes as KernelChanges, NextHopError, Resolution};
 
 /// Time between two sweeps of the flow tables.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two looks whether there is something to save: what a process that is killed may
+/// take with it.
+const SAVE_INTERVAL: Duration = Duration::from_secs(2);
 /// Requests that may wait.
 const MAX_WAITING: usize = 16;
 
@@ -39,6 +42,8 @@ pub(super) enum Happening {
     NextHops(Result<Vec<(IpAddr, Resolution)>, NextHopError>),
     /// Checks have found something.
     Health(health::Changes),
+    /// It is time to save what they have found.
+    Save,
     /// The file may have changed.
     File,
     /// The service manager wants a sign of life.
@@ -78,6 +83,7 @@ pub(super) struct Outside {
     asked: mpsc::Receiver<Request>,
     tasks: JoinSet<Result<(), ApiError>>,
     sweep: Interval,
+    save: Interval,
     pub(super) file: FileWatch,
     links: KernelChanges,
     pub(super) watchdog: Watchdog,
@@ -103,13 +109,12 @@ impl Outside {
                 Ok(())
             });
         }
-        let mut sweep = interval(SWEEP_INTERVAL);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             signals: listeners.signals,
             asked,
             tasks,
-            sweep,
+            sweep: every(SWEEP_INTERVAL),
+            save: every(SAVE_INTERVAL),
             file: listeners.file,
             links: listeners.links,
             watchdog: notify::ready(&lock(&running.instance)),
@@ -123,6 +128,7 @@ impl Outside {
             Some(request) = self.asked.recv() => Happening::Asked(request),
             Some(ended) = self.tasks.join_next() => Happening::Failed(failure(ended)),
             _ = self.sweep.tick() => Happening::Sweep,
+            _ = self.save.tick() => Happening::Save,
             changes = running.next_hops.changes() => Happening::NextHops(changes),
             changes = running.health.changes() => Happening::Health(changes),
             () = self.file.changed() => Happening::File,
@@ -135,6 +141,12 @@ impl Outside {
     pub(super) async fn close(&mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 fn failure(ended: Result<Result<(), ApiError>, JoinError>) -> RunError {

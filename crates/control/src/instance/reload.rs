@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::configuration::Configuration;
 use super::request::Change;
-use super::saved::Saved;
+use super::saved::SavedFiles;
 use super::start::NEIGHBOUR_PATIENCE;
 use super::{Instance, RunError, Running, lock, notify};
 use crate::config::{Checked, ConfigError, Host};
@@ -183,8 +183,7 @@ impl Running {
         {
             let mut instance = lock(&self.instance);
             if next.overrides() != instance.configuration.overrides() {
-                let overrides = next.overrides().clone();
-                Saved::update(&instance.name, |saved| saved.overrides = overrides);
+                SavedFiles::of(&instance.name).keep_overrides(next.overrides());
             }
             instance.configuration = next;
             instance.note_conditions(target.conditions);

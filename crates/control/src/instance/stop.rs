@@ -4,7 +4,7 @@ use engine::EngineError;
 use engine::pins::Pins;
 
 use super::lock::InstanceLock;
-use super::saved::Saved;
+use super::saved::SavedFiles;
 use crate::api::{self, ApiError};
 
 /// What was stopped.
@@ -51,6 +51,6 @@ pub async fn stop(name: &str, keep: bool) -> Result<Stopped, StopError> {
         return Err(StopError::KeptAlready(name.into()));
     }
     Pins::of(name).remove()?;
-    Saved::remove(name);
+    SavedFiles::of(name).remove();
     Ok(Stopped::Balancing)
 }

@@ -360,6 +360,51 @@ async fn a_slow_start_that_was_over_during_a_restart_is_told() {
 }
 
 #[tokio::test]
+async fn whatever_outlives_a_restart_is_to_be_saved_once() {
+    let server = Server::saying("up 50%\n", loopback()).await;
+    let mut said = health(CheckKind::Tcp);
+    said.agent = Some(Check {
+        port: Some(server.address.port()),
+        ..check(CheckKind::Agent { send: Vec::new() })
+    });
+    let file = checked(&[(80, &[server.address], said)]);
+    let mut health_ = Health::start(None);
+    health_.set_subjects(&file);
+    assert_eq!(health_.unsaved(), None);
+    let news = async {
+        let is_all = |saved: &Saved| {
+            let text = serde_json::to_string(saved).unwrap();
+            text.contains(r#""verdict":"up""#) && text.contains(r#""percent":50"#)
+        };
+        while !health_.unsaved().is_some_and(|saved| is_all(&saved)) {
+            health_.changes().await;
+        }
+    };
+    timeout(PATIENT, news).await.unwrap();
+    // The same again, and again, is nothing new.
+    let before = server.accepted.load(Ordering::Relaxed);
+    let more = async {
+        while server.accepted.load(Ordering::Relaxed) < before + 6 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENT, more).await.unwrap();
+    assert_eq!(health_.unsaved(), None);
+    // The agent is not asked any more.
+    let alone = checked(&[(80, &[server.address], health(CheckKind::Tcp))]);
+    health_.set_subjects(&alone);
+    assert!(health_.unsaved().is_some());
+    health_.set_subjects(&alone);
+    assert_eq!(health_.unsaved(), None);
+    let mut next = Health::start(Some(health_.saved()));
+    next.set_subjects(&alone);
+    assert_eq!(next.unsaved(), None);
+    // Its backend is gone.
+    next.set_subjects(&checked(&[]));
+    assert_eq!(next.unsaved(), Some(Saved::default()));
+}
+
+#[tokio::test]
 async fn dropping_the_handle_ends_every_check() {
     let server = Server::start(loopback()).await;
     let file = checked(&[(80, &[server.address], health(CheckKind::Tcp))]);
