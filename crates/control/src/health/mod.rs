@@ -25,5 +25,5 @@ pub use settings::{
     Check, CheckKind, HttpCheck, HttpVersion, OnDown, ServiceHealth, StatusRanges, Timing,
     TlsSettings, Trust, Via,
 };
-pub use target::{Condition, ServiceTarget, Target, target, target_of_service};
+pub(crate) use target::{Condition, Target, target};
 pub use watch::{BoardGuard, BoardReader, Changes, Health};

@@ -17,20 +17,16 @@ const SCALE: u64 = 100;
 
 /// What should be in force now.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// The configuration, with backends and weights as health wants them.
-    pub desired: Desired,
-    /// Services that are not as the file says.
-    pub differing: Vec<ServiceId>,
+    pub(crate) desired: Desired,
     /// Services that are in a condition other than [`Condition::Normal`].
-    pub conditions: Vec<(ServiceId, Condition)>,
-    /// When it next changes by itself.
-    pub next: Option<Instant>,
+    pub(crate) conditions: Vec<(ServiceId, Condition)>,
 }
 
 /// How a service is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// By its backends that are up.
     #[default]
     Normal,
@@ -44,8 +40,7 @@ pub enum Condition {
 
 impl Condition {
     /// Its word in status and events.
-    #[must_use]
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Normal => "normal",
             Self::Panic => "panic",
@@ -57,19 +52,15 @@ impl Condition {
 
 /// What should be in force of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceTarget<'a> {
+pub(super) struct ServiceTarget<'a> {
     /// Borrowed if it is as the file says.
-    pub service: Cow<'a, Service>,
+    pub(super) service: Cow<'a, Service>,
     /// How it is served.
-    pub condition: Condition,
-    /// When it next changes by itself.
-    pub next: Option<Instant>,
+    pub(super) condition: Condition,
 }
 
-/// What should be in force of everything. Takes milliseconds for 10,000 services of 10 backends:
-/// after a change of one, [`target_of_service`] is enough.
-#[must_use]
-pub fn target(checked: &Checked, board: &Board, now: Instant) -> Target {
+/// What should be in force of everything. Takes milliseconds for 10,000 services of 10 backends.
+pub(crate) fn target(checked: &Checked, board: &Board, now: Instant) -> Target {
     let file = &checked.desired;
     let mut target = Target {
         desired: Desired {
@@ -81,9 +72,7 @@ pub fn target(checked: &Checked, board: &Board, now: Instant) -> Target {
             limits: file.limits.clone(),
             seed: file.seed,
         },
-        differing: Vec::new(),
         conditions: Vec::new(),
-        next: None,
     };
     for service in &file.services {
         let Some(health) = checked.health.get(&service.id) else {
@@ -91,21 +80,16 @@ pub fn target(checked: &Checked, board: &Board, now: Instant) -> Target {
             continue;
         };
         let wanted = target_of_service(service, health, board, now);
-        if matches!(wanted.service, Cow::Owned(_)) {
-            target.differing.push(service.id);
-        }
         if wanted.condition != Condition::Normal {
             target.conditions.push((service.id, wanted.condition));
         }
-        target.next = target.next.into_iter().chain(wanted.next).min();
         target.desired.services.push(wanted.service.into_owned());
     }
     target
 }
 
 /// What should be in force of one service.
-#[must_use]
-pub fn target_of_service<'a>(
+pub(super) fn target_of_service<'a>(
     service: &'a Service,
     health: &ServiceHealth,
     board: &Board,
@@ -133,14 +117,12 @@ pub fn target_of_service<'a>(
         (false, true) if backends.iter().any(takes_new) => Condition::Sorry,
         (false, _) => Condition::Empty,
     };
-    let rising = members.iter().filter_map(|member| member.machine);
     ServiceTarget {
         service: match backends == service.backends {
             true => Cow::Borrowed(service),
             false => Cow::Owned(with_backends(service, backends)),
         },
         condition,
-        next: rising.filter_map(|machine| machine.next_step(now)).min(),
     }
 }
 
@@ -177,7 +159,6 @@ fn fallback(backend: &Backend, needed: bool) -> Backend {
 /// A backend and what is known about it.
 struct Member<'a> {
     backend: &'a Backend,
-    machine: Option<&'a Machine>,
     state: State,
     /// Thousandths of its weight.
     share: u32,
@@ -193,7 +174,6 @@ impl<'a> Member<'a> {
         let machine = machines.and_then(|all| all.get(&Endpoint::of(service, backend)));
         Self {
             backend,
-            machine,
             state: machine.map_or(State::Up, |machine| machine.state(now)),
             share: machine.map_or(WHOLE, |machine| machine.share(now)),
         }

@@ -41,7 +41,7 @@ pub struct Health {
 pub struct Changes {
     /// In the order in which it happened.
     pub transitions: Vec<Transition>,
-    /// Services whose [`target_of_service`](super::target_of_service) may be another now.
+    /// Services that may have to be served in another way now.
     pub services: BTreeSet<ServiceId>,
     /// Transitions that are not listed, because nobody asked for too long.
     pub lost: u64,

@@ -106,6 +106,15 @@ impl Scene {
         target_of_service(self.service(), self.health(), &self.board, self.now)
     }
 
+    /// When it next changes by itself.
+    fn next(&self) -> Option<Instant> {
+        let machines = self.board.machines_of(&self.service().id)?;
+        let steps = machines
+            .values()
+            .filter_map(|machine| machine.next_step(self.now));
+        steps.min()
+    }
+
     /// As in `1 up, 0 down`.
     fn shown(&self) -> String {
         let target = self.target();
@@ -128,7 +137,7 @@ fn without_bad_news_the_file_is_in_force_and_nothing_is_copied() {
     }
     let target = scene.target();
     assert!(matches!(target.service, Cow::Borrowed(_)));
-    assert_eq!((target.condition, target.next), (Condition::Normal, None));
+    assert_eq!((target.condition, scene.next()), (Condition::Normal, None));
 }
 
 #[test]
@@ -185,13 +194,13 @@ fn large_weights_are_scaled_into_what_a_weight_can_be() {
 }
 
 #[test]
-fn weight_comes_back_slowly_and_the_target_says_when() {
+fn weight_comes_back_slowly_and_the_machine_says_when() {
     let mut scene = Scene::new("slow_start = \"90s\"", THREE);
     scene.see(0, Answer::Bad);
     scene.see(0, Answer::Good);
     let begun = scene.now;
     let mut shown = Vec::new();
-    while let Some(next) = scene.target().next {
+    while let Some(next) = scene.next() {
         shown.push(scene.target().service.backends[0].weight);
         scene.now = next;
     }
@@ -352,8 +361,14 @@ fn ten_thousand_services_of_ten_backends_take_milliseconds() {
     let took = (0..5).map(|_| {
         let begun = Instant::now();
         let target = target(&checked, &board, now.at);
-        assert_eq!(target.differing.len(), 10_000);
-        begun.elapsed()
+        let took = begun.elapsed();
+        let both = target
+            .desired
+            .services
+            .iter()
+            .zip(&checked.desired.services);
+        assert_eq!(both.filter(|(now, file)| now != file).count(), 10_000);
+        took
     });
     let took = took.min().unwrap();
     println!("{took:?}");

@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::super::settings::{Check, Timing};
-use super::super::{State as BackendState, Via, target_of_service};
+use super::super::target::target_of_service;
+use super::super::{State as BackendState, Via};
 use super::*;
 
 const PATIENT: Duration = Duration::from_secs(20);
