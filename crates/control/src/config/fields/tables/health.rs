@@ -4,7 +4,9 @@ use super::forms::{ADDRESS, ANY_TEXT, CHECK_TIMEOUT, FILE, INTERVAL, NAME, PATH,
 use super::service::PORT;
 use crate::config::fields::Fallback::{Required, Value, Words};
 use crate::config::fields::Kind::{Boolean, Choice, Either, Fraction, Integer, List, Text};
-use crate::config::fields::{Field, Table, field};
+use crate::config::fields::{Field, Table, field, words};
+use crate::config::raw::CheckWord;
+use crate::health::Via;
 
 const ADDRESS_FIELD: Field = field(
     "address",
@@ -43,9 +45,7 @@ pub(super) static HEALTH: Table = Table {
     fields: &[
         field(
             "type",
-            Choice(&[
-                "tcp", "http", "https", "http2", "udp", "grpc", "command", "agent",
-            ]),
+            Choice(&words(&CheckWord::ALL)),
             Required,
             "What is done; see [health.md](health.md).",
         ),
@@ -74,7 +74,7 @@ pub(super) static HEALTH: Table = Table {
         JITTER_FIELD,
         field(
             "via",
-            Choice(&["direct", "service"]),
+            Choice(&words(&Via::ALL)),
             Value("\"direct\""),
             "Types `tcp` and `udp`. `\"service\"`: to the service's address, the way clients' packets \
              go. Only in modes `l2-dsr`, `ipip` and `gue`; `udp` needs `expect`.",

@@ -108,7 +108,7 @@ pub(super) static SERVICE: Table = Table {
         field(
             "health",
             Either(&[
-                Choice(&["tcp", "http", "https", "http2", "udp", "grpc", "agent"]),
+                Choice(&["tcp", "http", "https", "http2", "udp", "grpc"]),
                 Inner(&HEALTH),
             ]),
             Words("no check"),
