@@ -14,6 +14,8 @@ use engine::maps::Maps;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::health::Endpoint;
+
 /// What would change, service by service. As JSON, new fields may be added.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PlanReport {
@@ -219,12 +221,9 @@ fn service(preview: &ServicePreview, counts: &FlowCounts) -> ServicePlan {
 
 fn backend(service: &ServicePreview, backend: &BackendPreview, counts: &FlowCounts) -> BackendPlan {
     let [share_before, share] = backend.shares(service);
-    let port = backend.port.map_or("*".into(), |port| port.to_string());
+    let (address, port) = (backend.address, backend.port);
     BackendPlan {
-        backend: match backend.address.is_ipv6() {
-            true => format!("[{}]:{port}", backend.address),
-            false => format!("{}:{port}", backend.address),
-        },
+        backend: Endpoint { address, port }.to_string(),
         change: match backend.change {
             BackendChange::Same => BackendFate::Same,
             BackendChange::Added => BackendFate::Added,

@@ -3,7 +3,8 @@
 //!
 //! The way of a file: `source` reads it, `reader` walks the TOML tree, `file` makes `raw` values
 //! of it (through the short forms of `words`), `check` turns those into the validated types.
-//! Flags enter at `raw`; `fields` describes what a file can say. Every step reports all it finds wrong, with positions, to `problem`.
+//! Flags enter at `raw`; `fields` describes what a file can say. Every step reports all it finds
+//! wrong, with positions, to `problem`.
 
 mod check;
 mod fields;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use engine::desired::{Backend, Service, ServiceId};
 
 use super::words::{self, Mistake};
+use crate::health::Endpoint;
 
 /// A text that names nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +98,10 @@ impl BackendName {
 impl fmt::Display for BackendName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
-            Some(_) => Endpoint(self.address, self.port).fmt(f),
+            Some(_) => {
+                let Self { address, port } = *self;
+                Endpoint { address, port }.fmt(f)
+            }
             None => self.address.fmt(f),
         }
     }
@@ -106,21 +110,5 @@ impl fmt::Display for BackendName {
 /// How a service's backend is called: `10.0.0.2:443`, with `*` for the port the client asked for.
 #[must_use]
 pub fn backend_name(service: &Service, backend: &Backend) -> String {
-    Endpoint(backend.address, service.backend_port(backend)).to_string()
-}
-
-struct Endpoint(IpAddr, Option<u16>);
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(address, port) = self;
-        match address {
-            IpAddr::V4(v4) => write!(f, "{v4}:")?,
-            IpAddr::V6(v6) => write!(f, "[{v6}]:")?,
-        }
-        match port {
-            Some(port) => write!(f, "{port}"),
-            None => f.write_str("*"),
-        }
-    }
+    Endpoint::of(service, backend).to_string()
 }

@@ -126,11 +126,7 @@ fn described(status: ExitStatus) -> String {
 fn told(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let line = text.lines().next().unwrap_or_default().trim();
-    let line: String = line
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(TOLD)
-        .collect();
+    let line: String = line.chars().take(TOLD).collect();
     match line.is_empty() {
         true => String::new(),
         false => format!(": {line}"),

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::MAX_ANSWER;
 use super::answer::Search;
 use super::http::{USER_AGENT, judge_body, judge_status};
+use super::http2::unfit;
 use super::limit::Limit;
 use crate::health::outcome::Found;
 use crate::health::settings::HttpCheck;
@@ -32,7 +33,7 @@ where
         .header(header::USER_AGENT, USER_AGENT)
         .header(header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| Found::Inconclusive(format!("cannot make the request: {error}")))?;
+        .map_err(|error| unfit(&error))?;
     let handshake = Builder::new()
         .max_buf_size(MAX_ANSWER)
         .handshake(TokioIo::new(stream));
