@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use engine::desired::{Backend, Service, ServiceId};
+use engine::desired::{Backend, Service, ServiceId, ServicePort};
 
 use super::words::{self, Mistake};
 use crate::health::Endpoint;
@@ -76,22 +76,38 @@ impl BackendName {
     /// Which of the service's backends it means.
     #[must_use]
     pub fn find(&self, service: &Service) -> Option<usize> {
-        let backends = || service.backends.iter().enumerate();
-        let of_port = |port| {
-            backends().find(|(_, backend)| {
-                backend.address == self.address && service.backend_port(backend) == port
-            })
-        };
-        if self.port.is_some() {
-            return of_port(self.port).map(|(index, _)| index);
-        }
-        let own = Backend::new(self.address);
-        let mut only = backends().filter(|(_, backend)| backend.address == self.address);
-        let found = of_port(service.backend_port(&own)).or_else(|| {
-            let first = only.next();
-            first.filter(|_| only.next().is_none())
+        let backends = service.backends.iter().map(|backend| Self {
+            address: backend.address,
+            port: backend.port,
         });
-        found.map(|(index, _)| index)
+        self.choose(service.id.port, backends.map(Some))
+    }
+
+    /// Which of the backends that are called so it means; `service` is their service's port. Without
+    /// a port: the one with the service's own, or the only one there is.
+    #[must_use]
+    pub fn choose(
+        &self,
+        service: ServicePort,
+        backends: impl IntoIterator<Item = Option<Self>>,
+    ) -> Option<usize> {
+        let own = match service {
+            ServicePort::Exact(port) => Some(port),
+            ServicePort::Any => None,
+        };
+        let same: Vec<(usize, Option<u16>)> = (0..)
+            .zip(backends)
+            .filter_map(|(index, it)| Some((index, it?)))
+            .filter(|(_, it)| it.address == self.address)
+            .map(|(index, it)| (index, it.port.or(own)))
+            .collect();
+        match (self.port, &*same) {
+            (None, [(only, _)]) => Some(*only),
+            (port, _) => {
+                let found = same.iter().find(|(_, it)| *it == port.or(own));
+                found.map(|(index, _)| *index)
+            }
+        }
     }
 }
 
@@ -111,4 +127,39 @@ impl fmt::Display for BackendName {
 #[must_use]
 pub fn backend_name(service: &Service, backend: &Backend) -> String {
     Endpoint::of(service, backend).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_a_port_means_the_services_own_or_the_only_backend_there_is() {
+        let names = |texts: &[&str]| -> Vec<Option<BackendName>> {
+            let parsed = texts.iter().map(|text| BackendName::parse(text).ok());
+            parsed.collect()
+        };
+        let both = names(&["10.0.0.2:8080", "10.0.0.3", "10.0.0.2:80"]);
+        let alone = names(&["10.0.0.3:80", "10.0.0.2:8080"]);
+        let neither = names(&["10.0.0.2:8080", "10.0.0.2:8081"]);
+        let any = names(&["10.0.0.3:*", "?", "10.0.0.2:*"]);
+        let (exact, every) = (ServicePort::Exact(80), ServicePort::Any);
+        for (name, port, backends, index) in [
+            ("10.0.0.2", exact, &both, Some(2)),
+            ("10.0.0.2:80", exact, &both, Some(2)),
+            ("10.0.0.2:8080", exact, &both, Some(0)),
+            ("10.0.0.3", exact, &both, Some(1)),
+            ("10.0.0.3:80", exact, &both, Some(1)),
+            ("10.0.0.2", exact, &alone, Some(1)),
+            ("10.0.0.2:80", exact, &alone, None),
+            ("10.0.0.2", exact, &neither, None),
+            ("10.0.0.2", every, &any, Some(2)),
+            ("10.0.0.2:*", every, &any, Some(2)),
+            ("10.0.0.2:80", every, &any, None),
+        ] {
+            let wanted = BackendName::parse(name).unwrap();
+            let found = wanted.choose(port, backends.iter().copied());
+            assert_eq!(found, index, "{name} of {backends:?}");
+        }
+    }
 }

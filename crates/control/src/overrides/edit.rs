@@ -1,10 +1,10 @@
 //! What an override does to the text of a configuration.
 
-use engine::desired::{BackendState, ServiceId, ServicePort};
+use engine::desired::{BackendState, ServiceId};
 
 use super::{BackendSpec, Override, OverrideError};
 use crate::config::tree::{Fields, Node};
-use crate::config::{BackendName, service_name};
+use crate::config::{BackendName, NameError, service_name};
 
 /// Does it.
 pub(super) fn edit(tree: &mut Fields, change: &Override) -> Result<(), OverrideError> {
@@ -90,26 +90,8 @@ fn service_of(node: &Node) -> Option<ServiceId> {
     }
 }
 
-/// Which of the backends a name means; as [`BackendName::find`] has it.
 fn find(backends: &[Node], id: ServiceId, name: &BackendName) -> Option<usize> {
-    let own = match id.port {
-        ServicePort::Exact(port) => Some(port),
-        ServicePort::Any => None,
-    };
-    let names: Vec<_> = backends.iter().map(node_name).collect();
-    let same = |it: &Option<BackendName>| it.is_some_and(|it| it.address == name.address);
-    let of_port = |port: Option<u16>| {
-        let mut names = names.iter();
-        names.position(|it| same(it) && it.is_some_and(|it| it.port.or(own) == port))
-    };
-    if name.port.is_some() {
-        return of_port(name.port);
-    }
-    of_port(own).or_else(|| {
-        let mut only = (0..).zip(&names).filter(|(_, it)| same(it));
-        let first = only.next().map(|(index, _)| index);
-        first.filter(|_| only.next().is_none())
-    })
+    name.choose(id.port, backends.iter().map(node_name))
 }
 
 fn node_name(node: &Node) -> Option<BackendName> {
@@ -124,21 +106,21 @@ fn node_name(node: &Node) -> Option<BackendName> {
         }
         _ => return None,
     };
-    let place = text.split_once('@').map_or(text, |(place, _)| place);
-    let name = BackendName::parse(place).ok()?;
-    Some(BackendName {
-        port: name.port.or(port),
-        ..name
-    })
+    written(text, port).ok()
 }
 
 /// The name of a backend to come.
 pub(super) fn spec_name(spec: &BackendSpec) -> Result<BackendName, OverrideError> {
-    let text = spec.address.as_str();
+    Ok(written(&spec.address, spec.port)?)
+}
+
+/// The name of a backend that is written as `ADDRESS[:PORT][@MAC]`, with its port there or in a field
+/// of its own.
+fn written(text: &str, port: Option<u16>) -> Result<BackendName, NameError> {
     let place = text.split_once('@').map_or(text, |(place, _)| place);
     let name = BackendName::parse(place)?;
     Ok(BackendName {
-        port: name.port.or(spec.port),
+        port: name.port.or(port),
         ..name
     })
 }
