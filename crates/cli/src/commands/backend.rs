@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use control::api::model::BackendPatch;
 use control::api::{self, ApiError};
-use control::config::BackendName;
+use control::config::{BackendName, service_name};
 use control::overrides::{BackendSpec, StateWord};
 use control::status::{BackendStatus, ServiceStatus};
 
@@ -83,7 +83,7 @@ fn state(which: &Which, state: StateWord) -> Result<()> {
 /// Waits until nothing is left of a backend that drains.
 fn drained(which: &Which, patience: Option<Duration>) -> Result<ExitCode> {
     let (name, began) = (name(&which.of), Instant::now());
-    let wanted = BackendName::parse(&which.backend)?;
+    let mut wanted = BackendName::parse(&which.backend)?;
     let mut last = None;
     loop {
         let service = match wait(api::fetch_service(&name, &which.service))? {
@@ -91,12 +91,15 @@ fn drained(which: &Which, patience: Option<Duration>) -> Result<ExitCode> {
             Err(ApiError::Refused(failure)) => bail!("{failure}"),
             Err(error) => return Err(error.into()),
         };
-        let mut backends = service.backends.iter();
-        let found = backends.find(|it| is_meant(&wanted, it));
-        let Some(backend) = found.filter(|it| !it.drained) else {
-            writeln!(stdout(), "drained: no flow is left, it can go")?;
-            return Ok(ExitCode::SUCCESS);
+        let backend = match step(meant(&wanted, &service)) {
+            Ok(backend) => backend,
+            Err(ended) => {
+                writeln!(stdout(), "{ended}, it can go")?;
+                return Ok(ExitCode::SUCCESS);
+            }
         };
+        // With its port from now on, whatever becomes of it and of others of its address.
+        wanted = BackendName::parse(&backend.address)?;
         if backend.state == "up" {
             bail!(
                 "{} takes new flows again: somebody has undrained it",
@@ -120,10 +123,28 @@ fn drained(which: &Which, patience: Option<Duration>) -> Result<ExitCode> {
     }
 }
 
-fn is_meant(wanted: &BackendName, backend: &BackendStatus) -> bool {
-    BackendName::parse(&backend.address).is_ok_and(|it| {
-        it.address == wanted.address && (wanted.port.is_none() || wanted.port == it.port)
-    })
+/// The backend that still has to be waited for, or how the drain has ended.
+fn step(found: Option<&BackendStatus>) -> Result<&BackendStatus, &'static str> {
+    match found {
+        // One that is down has lost what it had; it is not looked at any more.
+        Some(backend) if backend.state == "down" => Err("down: no flow is left"),
+        Some(backend) if !backend.drained => Ok(backend),
+        _ => Err("drained: no flow is left"),
+    }
+}
+
+/// The backend that a name means to the instance, too, which does not look at those that leave; or
+/// one of these.
+fn meant<'a>(wanted: &BackendName, service: &'a ServiceStatus) -> Option<&'a BackendStatus> {
+    let port = service_name(&service.service).ok()?.port;
+    let among = |leaving: bool| {
+        let names = service.backends.iter().map(move |it| match &*it.state {
+            "leaving" if !leaving => None,
+            _ => BackendName::parse(&it.address).ok(),
+        });
+        wanted.choose(port, names)
+    };
+    service.backends.get(among(false).or_else(|| among(true))?)
 }
 
 fn left(backend: &BackendStatus) -> String {
@@ -186,4 +207,64 @@ fn write_backends(service: &ServiceStatus) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(address: &str, state: &str, drained: bool) -> BackendStatus {
+        BackendStatus {
+            address: address.into(),
+            state: state.into(),
+            drained,
+            ..BackendStatus::default()
+        }
+    }
+
+    #[test]
+    fn the_backend_that_was_drained_is_the_one_that_is_waited_for() {
+        let service = ServiceStatus {
+            service: "tcp://10.0.0.10:80".into(),
+            backends: vec![
+                backend("10.0.0.2:8080", "up", false),
+                backend("10.0.0.2:80", "drain", false),
+                backend("10.0.0.4:8080", "drain", false),
+                backend("10.0.0.4:80", "leaving", false),
+                backend("10.0.0.5:80", "leaving", false),
+            ],
+            ..ServiceStatus::default()
+        };
+        for (name, address) in [
+            ("10.0.0.2", Some("10.0.0.2:80")),
+            ("10.0.0.2:8080", Some("10.0.0.2:8080")),
+            ("10.0.0.3", None),
+            ("10.0.0.4", Some("10.0.0.4:8080")),
+            ("10.0.0.4:80", Some("10.0.0.4:80")),
+            ("10.0.0.5", Some("10.0.0.5:80")),
+        ] {
+            let found = meant(&BackendName::parse(name).unwrap(), &service);
+            assert_eq!(found.map(|it| &*it.address), address, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_drain_ends_with_the_last_flow_or_with_the_backend() {
+        let a = "10.0.0.2:80";
+        for (found, end) in [
+            (Some(backend(a, "drain", false)), None),
+            (Some(backend(a, "leaving", false)), None),
+            (Some(backend(a, "unreachable", false)), None),
+            (Some(backend(a, "drain", true)), Some("drained: ")),
+            (Some(backend(a, "down", false)), Some("down: ")),
+            (None, Some("drained: ")),
+        ] {
+            let ended = step(found.as_ref()).err();
+            let matches = match (ended, end) {
+                (Some(ended), Some(end)) => ended.starts_with(end),
+                (ended, end) => ended == end,
+            };
+            assert!(matches, "{found:?}: {ended:?}");
+        }
+    }
 }
