@@ -1,16 +1,16 @@
 //! `evenkeel events`.
 
-use std::io::Write;
+use std::io::stdout;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use control::api;
 use control::api::model::EventQuery;
+use control::api::{self, EventStream};
 use control::event::Event;
 
 use super::live::{name, wait};
 use crate::arguments::live::Events;
-use crate::output::stdout;
+use crate::output::{is_read, unread};
 
 pub(crate) fn events(arguments: Events) -> Result<ExitCode> {
     let name = name(&arguments.of);
@@ -19,15 +19,27 @@ pub(crate) fn events(arguments: Events) -> Result<ExitCode> {
         since: 0,
     };
     wait(async {
-        let mut stream = api::follow_events(&name, query).await?;
-        while let Some((line, event)) = stream.next().await? {
-            match (event, arguments.json) {
-                (Some(event), false) => writeln!(stdout(), "{}", text(&event))?,
-                (None, false) | (_, true) => writeln!(stdout(), "{line}")?,
-            }
+        let stream = api::follow_events(&name, query).await?;
+        tokio::select! {
+            result = tell(stream, arguments.json) => result,
+            () = unread(stdout()) => Ok(()),
         }
-        Ok(ExitCode::SUCCESS)
-    })?
+    })??;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells of events until there are none any more, or nobody who reads them.
+async fn tell(mut stream: EventStream, json: bool) -> Result<()> {
+    while let Some((line, event)) = stream.next().await? {
+        let line = match event {
+            Some(event) if !json => text(&event),
+            _ => line,
+        };
+        if !is_read(&line)? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn text(event: &Event) -> String {
