@@ -27,6 +27,9 @@ use super::socket::Listener;
 
 /// Connections at one time; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
+/// Answers without an end at one time. All other connections end soon: there is always one for
+/// `evenkeel stop`.
+pub(super) const MAX_ENDLESS: usize = 32;
 /// Time for a request's head to arrive.
 const HEAD_PATIENCE: Duration = Duration::from_secs(3);
 /// Time for all of a request and its answer, unless the answer is a stream.

@@ -30,6 +30,6 @@ pub use client::{
 pub use error::ApiError;
 pub use failure::Failure;
 pub use server::description;
-pub(crate) use server::{Served, serve, serve_routes};
+pub(crate) use server::{Served, Told, serve, serve_routes};
 pub use socket::Role;
 pub(crate) use socket::{Listener, listen};

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use tokio::sync::mpsc;
+use axum::extract::FromRef;
+use tokio::sync::{Semaphore, mpsc};
 use utoipa::OpenApi;
 use utoipa::openapi;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,7 +23,27 @@ pub(crate) struct Served {
     /// What is to be done.
     pub(crate) requests: mpsc::Sender<Request>,
     /// What happens.
-    pub(crate) events: Events,
+    pub(crate) told: Told,
+}
+
+impl FromRef<Served> for Told {
+    fn from_ref(served: &Served) -> Self {
+        served.told.clone()
+    }
+}
+
+/// What happens, and room for those who follow it.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(super) events: Events,
+    pub(super) places: Arc<Semaphore>,
+}
+
+impl Told {
+    pub(crate) fn new(events: Events) -> Self {
+        let places = Semaphore::new(limits::MAX_ENDLESS).into();
+        Self { events, places }
+    }
 }
 
 /// The API of a running evenkeel.

@@ -12,8 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::limits::Endless;
-use super::{Failure, Listener, description, serve_routes, strict};
+use super::limits::{Endless, MAX_ENDLESS};
+use super::{Failure, Listener, Told, description, routes, serve_routes, strict};
+use crate::event::Events;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,10 +46,14 @@ impl Server {
             listener: UnixListener::bind(&path).unwrap(),
             path: path.clone(),
         };
+        let events = Router::new()
+            .route("/events", get(routes::events::events))
+            .with_state(Told::new(Events::default()));
         let router = Router::new()
             .route("/number", get(number))
             .route("/body", post(body))
-            .route("/endless", get(endless));
+            .route("/endless", get(endless))
+            .merge(events);
         let task = tokio::spawn(async move {
             serve_routes(listener, router).await.unwrap();
         });
@@ -207,6 +212,43 @@ async fn whoever_reads_nothing_of_a_stream_is_cut_off() {
         }
     };
     assert!(end, "it goes on");
+}
+
+#[tokio::test]
+async fn whoever_follows_leaves_room_for_everybody_else() {
+    const FOLLOW: &str = "GET /events?follow=true HTTP/1.1\r\nHost: x\r\n\r\n";
+    let server = Server::start("follow");
+    let mut following = Vec::new();
+    for _ in 0..MAX_ENDLESS {
+        let mut stream = server.connect().await;
+        stream.write_all(FOLLOW.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 200");
+        following.push(stream);
+    }
+    let (status, failure) = server.failure(FOLLOW).await;
+    assert_eq!(status, 503, "{failure}");
+    assert!(failure.error.contains("`since`"), "{failure}");
+    assert_eq!(server.ask(GET_NUMBER).await, (200, "7".into()));
+    let latest = "GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(server.ask(latest).await, (200, String::new()));
+    // One who goes makes room, though nothing happens.
+    following.pop();
+    let began = Instant::now();
+    loop {
+        let mut stream = server.connect().await;
+        stream.write_all(FOLLOW.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        if answer == b"HTTP/1.1 200" {
+            break;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "there is no room"
+        );
+    }
 }
 
 #[tokio::test]

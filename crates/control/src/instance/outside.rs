@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::file_watch::FileWatch;
 use super::notify::{self, Watchdog};
 use super::{Listeners, Request, RunError, Running, lock, report};
-use crate::api::{self, ApiError, Served};
+use crate::api::{self, ApiError, Served, Told};
 use crate::health;
 use crate::metrics;
 use crate::nexthop::{Changes as KernelChanges, NextHopError, Resolution};
@@ -96,7 +96,7 @@ impl Outside {
         let served = Served {
             instance: Arc::clone(&running.instance),
             requests,
-            events: running.events.clone(),
+            told: Told::new(running.events.clone()),
         };
         // Tasks of their own, so that they answer while a reload waits for neighbours.
         let mut tasks = JoinSet::new();
