@@ -13,6 +13,11 @@ use utoipa::ToSchema;
 /// Events that are remembered for whoever asks later.
 const REMEMBERED: usize = 1_024;
 
+/// How the change of an interface begins that is not there any more.
+pub(crate) const IS_GONE: &str = "is gone";
+/// How the change of an interface begins that the program cannot be attached to.
+pub(crate) const CANNOT_BE_USED: &str = "cannot be used";
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
@@ -118,7 +123,9 @@ impl What {
             Self::Health { to, .. } => to == "down",
             Self::Service { condition, .. } => condition != "normal",
             Self::NextHop { problem, .. } => problem.is_some(),
-            Self::Interface { change, .. } => change.contains("gone"),
+            Self::Interface { change, .. } => {
+                change.starts_with(IS_GONE) || change.starts_with(CANNOT_BE_USED)
+            }
             _ => false,
         }
     }
@@ -287,6 +294,19 @@ mod tests {
             after.recv().await.map(|event| Some(event.number - 1)),
             Ok(last)
         );
+    }
+
+    #[test]
+    fn an_interface_without_the_program_is_a_warning() {
+        let is_bad = |change: &str| {
+            let (interface, change) = ("eth0".into(), change.into());
+            What::Interface { interface, change }.is_bad()
+        };
+        assert!(is_bad("is gone"));
+        assert!(is_bad("cannot be used: it has an XDP program already"));
+        assert!(!is_bad("is no longer evenkeel's"));
+        assert!(!is_bad("is there, the program is attached"));
+        assert!(!is_bad("has another MTU: 1400, was 1500"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The instance's interfaces: those that are configured, as they come, change and go.
 
+use std::collections::BTreeMap;
+
 use engine::EngineError;
 use engine::dataplane::{AttachMode, AttachedMode, Attachment};
 use engine::desired::Desired;
@@ -8,7 +10,7 @@ use tracing::warn;
 
 use super::state::{Attached, Instance};
 use super::{RunError, Running, lock, start};
-use crate::event::What;
+use crate::event::{CANNOT_BE_USED, IS_GONE, What};
 use crate::nexthop::{Interface, XdpMode, interface};
 
 /// Whose notifications tell that they may have changed.
@@ -59,43 +61,42 @@ impl Instance {
     /// Takes over what has become of the interfaces. What fails is told, and tried the next time.
     pub(super) fn follow_interfaces(&mut self, present: &[Interface]) -> Result<(), EngineError> {
         let names = self.desired().interfaces.clone();
-        let mut stay = Vec::new();
+        self.told.keep(&names);
+        let mut lost = Vec::new();
         for mut attached in std::mem::take(&mut self.attached) {
-            let name = attached.interface.name.clone();
-            let now = present
-                .iter()
-                .find(|it| it.index == attached.interface.index);
-            let change = match now {
-                Some(now) if names.contains(&now.name) => {
+            match still_ours(&attached.interface, present, &names) {
+                Ok(now) => {
                     self.tell_changes(&attached.interface, now);
                     attached.interface = now.clone();
-                    stay.push(attached);
-                    continue;
+                    self.attached.push(attached);
                 }
-                Some(_) => "is no longer evenkeel's",
-                None => "is gone",
-            };
-            self.plane.detach_from(attached.interface.index)?;
-            self.reach.interfaces.remove(&attached.interface.index);
-            self.is_behind = true;
-            self.tell_interface(name, change);
+                Err(change) => lost.push((attached.interface, change)),
+            }
         }
-        self.attached = stay;
+        // What fails with one of them is no reason to lose sight of the others.
+        let mut detached = Ok(());
+        for (interface, change) in lost {
+            detached = detached.and(self.plane.detach_from(interface.index));
+            self.reach.interfaces.remove(&interface.index);
+            self.is_behind = true;
+            self.tell_interface(interface.name, change.into());
+        }
         for name in names {
             let is_attached = |it: &Attached| it.interface.name == name;
             let found = present.iter().find(|interface| interface.name == name);
             let Some(found) = found.filter(|_| !self.attached.iter().any(is_attached)) else {
                 continue;
             };
-            match self.attach(found.clone()) {
-                Ok(()) => self.tell_interface(name, "is there, the program is attached"),
-                Err(error) => self.tell_interface(name, format!("cannot be used: {error}")),
-            }
+            let change = match self.attach(found.clone()) {
+                Ok(()) => "is there, the program is attached".into(),
+                Err(error) => format!("{CANNOT_BE_USED}: {error}"),
+            };
+            self.tell_interface(name, change);
         }
-        self.catch_up()
+        detached.and(self.catch_up())
     }
 
-    fn tell_changes(&self, before: &Interface, now: &Interface) {
+    fn tell_changes(&mut self, before: &Interface, now: &Interface) {
         let mac = |interface: &Interface| {
             let mac = interface.mac.map(|mac| mac.to_string());
             mac.unwrap_or_else(|| "none".into())
@@ -117,11 +118,39 @@ impl Instance {
         }
     }
 
-    fn tell_interface(&self, interface: String, change: impl Into<String>) {
-        self.events.tell(What::Interface {
-            interface,
-            change: change.into(),
-        });
+    fn tell_interface(&mut self, interface: String, change: String) {
+        if self.told.is_new(&interface, &change) {
+            self.events.tell(What::Interface { interface, change });
+        }
+    }
+}
+
+/// What was last told of each interface. What is tried again with every look is told once.
+#[derive(Debug, Default)]
+pub(super) struct LastTold(BTreeMap<String, String>);
+
+impl LastTold {
+    fn is_new(&mut self, interface: &str, change: &str) -> bool {
+        let before = self.0.insert(interface.into(), change.into());
+        before.is_none_or(|before| before != change)
+    }
+
+    /// Forgets all others.
+    fn keep(&mut self, interfaces: &[String]) {
+        self.0.retain(|name, _| interfaces.contains(name));
+    }
+}
+
+/// An interface as it is now, or why it is none of ours any more.
+fn still_ours<'a>(
+    interface: &Interface,
+    present: &'a [Interface],
+    names: &[String],
+) -> Result<&'a Interface, &'static str> {
+    match present.iter().find(|it| it.index == interface.index) {
+        Some(now) if names.contains(&now.name) => Ok(now),
+        Some(_) => Err("is no longer evenkeel's"),
+        None => Err(IS_GONE),
     }
 }
 
@@ -155,5 +184,33 @@ fn inherited(interface: &Interface) -> Attachment {
             false => AttachedMode::Native,
         },
         native_refused: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_tried_again_and_again_is_told_once() {
+        let mut told = LastTold::default();
+        for (interface, change, is_new) in [
+            ("eth0", "cannot be used: x", true),
+            ("eth1", "cannot be used: x", true),
+            ("eth0", "cannot be used: x", false),
+            ("eth0", "cannot be used: y", true),
+            ("eth0", "cannot be used: x", true),
+            ("eth0", "is there", true),
+            ("eth0", "cannot be used: x", true),
+        ] {
+            assert_eq!(
+                told.is_new(interface, change),
+                is_new,
+                "{interface} {change}"
+            );
+        }
+        told.keep(&["eth1".into()]);
+        assert!(told.is_new("eth0", "cannot be used: x"));
+        assert!(!told.is_new("eth1", "cannot be used: x"));
     }
 }

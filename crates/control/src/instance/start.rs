@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::counted::Counted;
 use super::health::Conditions;
+use super::interfaces::LastTold;
 use super::state::{Instance, Reach};
 use super::{Configuration, RunError, RunOptions, running};
 use crate::event::{Events, What};
@@ -70,6 +71,7 @@ pub(super) async fn start(
         is_behind: false,
         reach,
         events,
+        told: LastTold::default(),
         configuration,
         board,
         conditions: Conditions::default(),

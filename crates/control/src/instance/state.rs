@@ -17,6 +17,7 @@ use tracing::debug;
 use super::Configuration;
 use super::counted::Counted;
 use super::health::Conditions;
+use super::interfaces::LastTold;
 use crate::event::{Events, What};
 use crate::health::BoardReader;
 use crate::nexthop::{Interface, Resolution, Target, targets};
@@ -115,6 +116,7 @@ pub struct Instance {
     /// What the tables were made for.
     pub(super) limits: Limits,
     pub(super) events: Events,
+    pub(super) told: LastTold,
     pub(crate) configuration: Configuration,
     /// What is known of the backends' health.
     pub(super) board: BoardReader,
