@@ -13,13 +13,13 @@ use super::configuration::Configuration;
 use super::request::Change;
 use super::saved::SavedFiles;
 use super::start::NEIGHBOUR_PATIENCE;
-use super::{Instance, RunError, Running, lock, notify};
+use super::{RunError, Running, lock, notify};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
 use crate::overrides::OverrideError;
 use crate::plan::PlanReport;
-use crate::status::Reloaded;
+use crate::status::{ApplyStatus, Reloaded};
 
 /// Why the configuration stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +92,7 @@ impl Running {
         };
         notify::reloading();
         let result = self.try_change(change).await;
-        let problem = result.as_ref().err().map(ToString::to_string);
-        notify::reloaded(&lock(&self.instance), problem);
+        notify::reloaded(&lock(&self.instance), refused(&result));
         match &result {
             Ok(reloaded) => {
                 for warning in &reloaded.warnings {
@@ -108,13 +107,17 @@ impl Running {
                     milliseconds: started.elapsed().as_millis() as u64,
                 });
             }
-            // A misspelt name is for whoever typed it.
-            Err(ReloadError::Override(_)) => {}
-            Err(problem) => self.events.tell(What::Refused {
-                problem: problem.to_string(),
-            }),
+            Err(_) => {
+                if let Some(problem) = refused(&result) {
+                    self.events.tell(What::Refused { problem });
+                }
+            }
         }
-        lock(&self.instance).note_apply(&result, started.elapsed());
+        note_apply(
+            &mut lock(&self.instance).applies,
+            &result,
+            started.elapsed(),
+        );
         result
     }
 
@@ -195,13 +198,21 @@ impl Running {
     }
 }
 
-impl Instance {
-    fn note_apply(&mut self, result: &Result<Reloaded, ReloadError>, took: Duration) {
-        match result {
-            Ok(_) => self.applies.note_applied(took),
-            Err(ReloadError::Engine(_) | ReloadError::HalfChanged(_)) => self.applies.note_failed(),
-            Err(_) => self.applies.note_refused(),
-        }
+/// Why a configuration was not applied, if one was refused. A misspelt name, and what else cannot be
+/// changed by hand, is for whoever typed it.
+fn refused(result: &Result<Reloaded, ReloadError>) -> Option<String> {
+    match result {
+        Ok(_) | Err(ReloadError::Override(_)) => None,
+        Err(problem) => Some(problem.to_string()),
+    }
+}
+
+fn note_apply(applies: &mut ApplyStatus, result: &Result<Reloaded, ReloadError>, took: Duration) {
+    match result {
+        Ok(_) => applies.note_applied(took),
+        Err(ReloadError::Override(_)) => {}
+        Err(ReloadError::Engine(_) | ReloadError::HalfChanged(_)) => applies.note_failed(),
+        Err(_) => applies.note_refused(),
     }
 }
 
@@ -278,6 +289,22 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_no_configuration_that_was_refused() {
+        let mut applies = ApplyStatus::default();
+        let mut counts = |error: ReloadError| {
+            let result = Err(error);
+            note_apply(&mut applies, &result, Duration::ZERO);
+            (refused(&result).is_some(), applies.refused, applies.failed)
+        };
+        let nobody = OverrideError::NoService("tcp://10.0.0.10:80".into());
+        assert_eq!(counts(nobody.into()), (false, 0, 0));
+        assert_eq!(counts(ReloadError::NoFile), (true, 1, 0));
+        let engine = EngineError::Directory { keys: 1 };
+        assert_eq!(counts(engine.into()), (true, 1, 1));
+        assert_eq!(counts(OverrideError::TooMany.into()), (false, 1, 1));
     }
 
     #[test]
