@@ -1,5 +1,6 @@
 //! Requests with nothing unknown in them: a field that is misspelt is an error, not the default.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use axum::body::{HttpBody as _, to_bytes};
@@ -7,6 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -37,7 +39,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
         }
         let bytes = match timeout(BODY_PATIENCE, to_bytes(request.into_body(), MAX_BODY)).await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) if error.to_string().contains("limit") => return Err(too_large()),
+            Ok(Err(error)) if is_too_large(&error) => return Err(too_large()),
             Ok(Err(error)) => {
                 return Err(Refusal::bad(
                     format!("the body: {error}"),
@@ -68,6 +70,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
             )),
         }
     }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let source = error.source();
+    source.is_some_and(|source| source.is::<LengthLimitError>())
 }
 
 /// A JSON body, or none, which is that of `null`.

@@ -149,6 +149,25 @@ async fn a_body_that_is_too_large_is_not_read() {
     assert_eq!(answer, b"HTTP/1.1 413");
 }
 
+#[tokio::test]
+async fn a_body_that_does_not_say_how_large_it_is_is_read_as_far_as_it_may_be() {
+    let server = Server::start("chunked");
+    let mut stream = server.connect().await;
+    let head = "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let length = 1 << 20;
+    let chunk = format!("{length:x}\r\n{}\r\n", " ".repeat(length));
+    for _ in 0..=strict::MAX_BODY / length {
+        // It may stop to read before all is there.
+        if stream.write_all(chunk.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hundred_who_trickle_hold_nobody_up_for_long() {
     let server = Server::start("trickle");
