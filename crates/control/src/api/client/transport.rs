@@ -1,11 +1,12 @@
 //! One request on a connection of its own, and its answer.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
 use axum::http::{Method, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -17,8 +18,9 @@ use crate::api::failure::Failure;
 use crate::api::socket::valid_path;
 use crate::api::{ApiError, Role};
 
-/// Largest answer that a client reads.
-const MAX_ANSWER: usize = 64 << 20;
+/// Largest answer that a client reads: several times the status of 10,000 services of 10 backends
+/// with all there is to say of their checks.
+const MAX_ANSWER: usize = 512 << 20;
 
 /// Parameters behind the `?`.
 #[derive(Default)]
@@ -150,29 +152,66 @@ pub(super) async fn read(
     response: Response<Incoming>,
     connection: JoinHandle<hyper::Result<()>>,
 ) -> Result<Bytes, ApiError> {
-    let body = Limited::new(response.into_body(), MAX_ANSWER)
-        .collect()
-        .await
-        .map_err(|error| ApiError::Answer {
-            name: name.into(),
-            problem: error.to_string(),
-        })?
-        .to_bytes();
+    let body = whole(response.into_body(), MAX_ANSWER).await;
     connection.abort();
-    Ok(body)
+    body.map_err(|problem| ApiError::Answer {
+        name: name.into(),
+        problem,
+    })
+}
+
+async fn whole<B>(body: B, limit: usize) -> Result<Bytes, String>
+where
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
+{
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(format!(
+            "it has more than {limit} bytes; ask for less at once, as with `evenkeel service list`"
+        )),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What an answer says that is not the one that was wanted: about the request, or the instance.
 pub(super) fn refused(name: &str, status: StatusCode, body: &[u8]) -> ApiError {
     match serde_json::from_slice::<Failure>(body) {
-        Ok(failure) if status.is_client_error() => ApiError::Refused(Box::new(failure)),
-        Ok(failure) => ApiError::Answer {
-            name: name.into(),
-            problem: failure.to_string(),
-        },
+        Ok(failure) => ApiError::Refused(Box::new(failure)),
         Err(_) => ApiError::Answer {
             name: name.into(),
             problem: format!("{status}: {}", String::from_utf8_lossy(body)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_an_instance_says_of_a_failure_is_told_as_it_says_it() {
+        let said = json(&Failure::new("the instance is stopping"));
+        for status in [
+            StatusCode::NOT_FOUND,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ] {
+            let error = refused("lb", status, &said);
+            assert!(matches!(error, ApiError::Refused(_)), "{status}");
+            assert_eq!(error.to_string(), "the instance is stopping");
+        }
+        let other = refused("lb", StatusCode::BAD_GATEWAY, b"<html>").to_string();
+        assert!(
+            other.contains("no proper answer: 502 Bad Gateway: <html>"),
+            "{other}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_says_how_large_it_may_be() {
+        let body = || Full::new(Bytes::from("four"));
+        assert_eq!(whole(body(), 4).await, Ok(Bytes::from("four")));
+        let error = whole(body(), 3).await.unwrap_err();
+        assert!(error.contains("more than 3 bytes"), "{error}");
     }
 }
