@@ -30,7 +30,7 @@ const MAX_INTERFACE_NAME: usize = 15;
 /// Adds what makes no sense to `problems`; without any, the configuration is good.
 pub(super) fn check(
     source: Source,
-    raw: RawConfig,
+    raw: &RawConfig,
     problems: Vec<Problem>,
 ) -> Result<Checked, ConfigError> {
     let mut checker = Checker {
@@ -60,9 +60,9 @@ pub(super) fn check(
         service.echo = said.is_none_or(|(echo, _)| *echo);
     }
     checker.destinations(&raw.services);
-    let nat = checker.nat(&raw);
-    let tunnel = checker.tunnel(&raw);
-    let api = checker.api(&raw);
+    let nat = checker.nat(raw);
+    let tunnel = checker.tunnel(raw);
+    let api = checker.api(raw);
     let problems = checker.problems;
     if !problems.is_empty() {
         return Err(ConfigError::Invalid(Problems::new(source, problems)));
@@ -72,19 +72,19 @@ pub(super) fn check(
         services,
         nat,
         tunnel,
-        timeouts: timeouts(&raw),
-        limits: limits(&raw),
+        timeouts: timeouts(raw),
+        limits: limits(raw),
         seed: raw.seed.unwrap_or(DEFAULT_SEED),
     };
-    let metrics = metrics::settings(&raw);
-    let mut warnings = warnings(&raw, &desired);
+    let metrics = metrics::settings(raw);
+    let mut warnings = warnings(raw, &desired);
     warnings.extend(metrics::warning(&metrics));
     Ok(Checked {
         desired,
         metrics,
         health,
         api,
-        daemon: api::daemon(&raw),
+        daemon: api::daemon(raw),
         warnings,
     })
 }

@@ -6,6 +6,7 @@ mod metrics;
 mod service;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -15,7 +16,7 @@ use super::check::check;
 use super::fields;
 use super::limits::{MAX_FLOWS, MAX_RATE};
 use super::problem::{ConfigError, Problem, Problems};
-use super::raw::{At, RawConfig};
+use super::raw::{At, RawConfig, RawService};
 use super::reader::{Reader, Table};
 use super::source::{self, Source};
 use super::words::{self, Mistake};
@@ -34,6 +35,11 @@ pub fn load(path: &Path) -> Result<Checked, ConfigError> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(name: &str, text: &str) -> Result<Checked, ConfigError> {
+    Ok(read(name, text)?.1)
+}
+
+/// The same, and what it was made of.
+pub(super) fn read(name: &str, text: &str) -> Result<(RawConfig, Checked), ConfigError> {
     let source = Source::new(Some(name.to_owned()), text.to_owned());
     let (root, syntax) = DeTable::parse_recoverable(text);
     if let Some(first) = syntax
@@ -49,12 +55,30 @@ pub fn parse(name: &str, text: &str) -> Result<Checked, ConfigError> {
         problems: Vec::new(),
     };
     let raw = config(&mut reader, root.get_ref());
-    let checked = check(source, raw, reader.problems);
+    let checked = check(source, &raw, reader.problems)?;
     #[cfg(test)]
-    if checked.is_ok() && text.len() < 100_000 {
+    if text.len() < 100_000 {
         fields::validate(text);
     }
-    checked
+    Ok((raw, checked))
+}
+
+/// The services of a text that says nothing else; `None` if it does, or if anything is wrong with it.
+pub(super) fn only_services(text: &str) -> Option<Vec<Arc<RawService>>> {
+    let root = DeTable::parse(text).ok()?;
+    if root.get_ref().keys().any(|key| key.get_ref() != "service") {
+        return None;
+    }
+    let mut reader = Reader {
+        text,
+        problems: Vec::new(),
+    };
+    let table = Table {
+        described: &fields::ROOT,
+        fields: root.get_ref(),
+    };
+    let services = service::services(&mut reader, table);
+    reader.problems.is_empty().then_some(services)
 }
 
 fn syntax_problem(error: &toml::de::Error) -> Problem {

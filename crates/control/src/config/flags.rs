@@ -84,11 +84,11 @@ pub fn from_flags(input: FlagInput<'_>) -> Result<Checked, ConfigError> {
                 span,
             })
             .collect(),
-        services: vec![raw_service],
+        services: vec![raw_service.into()],
         ..RawConfig::default()
     };
     let source = Source::new(None, text.clone());
-    check(source, raw, problems)
+    check(source, &raw, problems)
 }
 
 /// The flags as a text, one a line, so that problems can point into them.

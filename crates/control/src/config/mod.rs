@@ -6,6 +6,7 @@
 //! Flags enter at `raw`; `fields` describes what a file can say. Every step reports all it finds
 //! wrong, with positions, to `problem`.
 
+mod again;
 mod check;
 mod fields;
 mod file;
@@ -27,6 +28,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use again::Reading;
 pub use fields::{json_schema, reference};
 pub use file::{load, parse};
 pub use flags::{FlagInput, from_flags};

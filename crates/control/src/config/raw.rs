@@ -6,6 +6,7 @@ mod health;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::desired::{
@@ -24,10 +25,10 @@ pub(super) struct At<T> {
     pub(super) span: Span,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RawConfig {
     pub(super) interfaces: Vec<At<String>>,
-    pub(super) services: Vec<RawService>,
+    pub(super) services: Vec<Arc<RawService>>,
     pub(super) nat_address: Option<At<IpAddr>>,
     pub(super) nat_address6: Option<At<IpAddr>>,
     pub(super) nat_ports: Option<RangeInclusive<u16>>,

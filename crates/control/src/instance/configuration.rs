@@ -75,7 +75,7 @@ impl Configuration {
     ) -> Result<(Self, Vec<String>), ConfigError> {
         let printable = source.chars().filter(|c| !c.is_control());
         let source: String = printable.take(MAX_SOURCE).collect();
-        let base = Base::parse(&source, text, self.base.interfaces.clone())?;
+        let base = self.base.with_text(&source, text)?;
         let mut overrides = match discard {
             true => Overrides::default(),
             false => self.overrides.clone(),
@@ -156,7 +156,7 @@ impl Configuration {
         if let Some(origin) = &self.origin {
             let file = origin.file.display().to_string();
             match origin.text() {
-                Ok(text) if text == self.base.text => {}
+                Ok(text) if text == self.base.text() => {}
                 Ok(_) if self.source == file => {
                     differs.push(format!("{file} has changed since it was applied"));
                 }

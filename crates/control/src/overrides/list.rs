@@ -9,7 +9,7 @@ use super::edit::{edit, spec_name};
 use super::{MAX_OVERRIDES, Override, OverrideError};
 use crate::config::tree::Fields;
 use crate::config::{
-    BackendName, Checked, ConfigError, MAX_WEIGHT, backend_name, fits, parse, service_name,
+    BackendName, Checked, ConfigError, MAX_WEIGHT, Reading, backend_name, fits, parse, service_name,
 };
 
 /// What the effective configuration is called in errors.
@@ -18,8 +18,8 @@ const EFFECTIVE: &str = "the configuration with what was changed by hand";
 /// A configuration that overrides are applied to: what a file says.
 #[derive(Clone, Debug)]
 pub(crate) struct Base {
-    /// Its text.
-    pub(crate) text: String,
+    /// As it was read.
+    reading: Reading,
     /// What it means.
     pub(crate) checked: Checked,
     /// Replace the interfaces of any text, unless empty.
@@ -34,12 +34,29 @@ impl Base {
         interfaces: Vec<String>,
     ) -> Result<Self, ConfigError> {
         fits(name, &text)?;
-        let checked = with_interfaces(parse(name, &text)?, &interfaces);
+        let (reading, checked) = Reading::of(name, text)?;
         Ok(Self {
-            text,
-            checked,
+            reading,
+            checked: with_interfaces(checked, &interfaces),
             interfaces,
         })
+    }
+
+    /// Reads another text in its place, the sooner the more it is like this one.
+    pub(crate) fn with_text(&self, name: &str, text: String) -> Result<Self, ConfigError> {
+        fits(name, &text)?;
+        let (reading, checked) = self.reading.again(name, text)?;
+        let interfaces = self.interfaces.clone();
+        Ok(Self {
+            reading,
+            checked: with_interfaces(checked, &interfaces),
+            interfaces,
+        })
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> &str {
+        self.reading.text()
     }
 }
 
@@ -128,7 +145,7 @@ impl Overrides {
     pub(crate) fn text(&self, base: &Base) -> String {
         match self.edited(base, |_| true) {
             Ok(tree) if !self.0.is_empty() => tree.to_string(),
-            _ => base.text.clone(),
+            _ => base.text().to_owned(),
         }
     }
 
@@ -137,7 +154,7 @@ impl Overrides {
         base: &Base,
         which: fn(&Override) -> bool,
     ) -> Result<Fields, (usize, OverrideError)> {
-        let mut tree = Fields::parse(&base.text).unwrap_or_default();
+        let mut tree = Fields::parse(base.text()).unwrap_or_default();
         let changes = self.0.iter().enumerate();
         for (index, change) in changes.filter(|(_, change)| which(change)) {
             edit(&mut tree, change).map_err(|error| (index, error))?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use engine::desired::{ForwardingMode, GUE_PORT, Prefix, Protocol, ServiceId, ServicePort};
 
@@ -97,7 +98,7 @@ impl Reachable {
 type Answers<'a> = HashMap<(Protocol, IpAddr, Option<u16>), Destination<'a>>;
 
 impl Checker<'_> {
-    pub(super) fn destinations(&mut self, services: &[RawService]) {
+    pub(super) fn destinations(&mut self, services: &[Arc<RawService>]) {
         let reachable = Reachable::of(self.services.keys());
         let mut answers = Answers::new();
         // Backends of every port first: an answer from one port can be theirs, too.

@@ -1,5 +1,7 @@
 //! `[[service]]` and its backends.
 
+use std::sync::Arc;
+
 use engine::desired::{
     Affinity, BackendState, ForwardingMode, NoBackend, Quic, QuicServerId, Track,
 };
@@ -17,7 +19,7 @@ use crate::config::words;
 
 const BACKENDS_EXAMPLE: &str = "[\"10.0.0.2\", \"10.0.0.3\"]";
 
-pub(super) fn services<'a>(reader: &mut Reader<'a>, root: Table<'a>) -> Vec<RawService> {
+pub(super) fn services<'a>(reader: &mut Reader<'a>, root: Table<'a>) -> Vec<Arc<RawService>> {
     let Some(value) = root.get("service") else {
         return Vec::new();
     };
@@ -35,7 +37,7 @@ pub(super) fn services<'a>(reader: &mut Reader<'a>, root: Table<'a>) -> Vec<RawS
     };
     array
         .iter()
-        .filter_map(|value| service(reader, root, value))
+        .filter_map(|value| Some(service(reader, root, value)?.into()))
         .collect()
 }
 
