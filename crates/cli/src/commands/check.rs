@@ -18,7 +18,7 @@ pub(crate) fn check(arguments: &Check) -> Result<ExitCode> {
     for warning in checked
         .warnings
         .into_iter()
-        .chain(Host::read().warnings(&checked.desired))
+        .chain(Host::read(&checked.desired).warnings(&checked.desired))
     {
         warn(&warning);
     }
@@ -44,7 +44,7 @@ fn check_json(arguments: &Check) -> Result<ExitCode> {
     if let Ok(checked) = &result {
         verdict
             .warnings
-            .extend(Host::read().warnings(&checked.desired));
+            .extend(Host::read(&checked.desired).warnings(&checked.desired));
     }
     writeln!(stdout(), "{}", serde_json::to_string_pretty(&verdict)?)?;
     Ok(match verdict.valid {

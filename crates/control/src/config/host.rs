@@ -29,31 +29,24 @@ pub struct Host {
     pub ephemeral_ports: Option<RangeInclusive<u16>>,
     /// The host's own addresses.
     pub addresses: Vec<IpAddr>,
-    /// Ports that programs listen at.
+    /// Ports that programs listen at; empty if no service could take one that it does not name.
     pub listeners: Vec<Listener>,
 }
 
 impl Host {
-    /// Asks the kernel. What cannot be read is left out: it is for warnings only.
+    /// Asks the kernel what warnings of this configuration are about. What cannot be read is left
+    /// out.
     #[must_use]
-    pub fn read() -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let mut listeners = Vec::new();
-        for (protocol, file) in [
-            (Protocol::Tcp, "tcp"),
-            (Protocol::Tcp, "tcp6"),
-            (Protocol::Udp, "udp"),
-            (Protocol::Udp, "udp6"),
-        ] {
-            // `self` would be the main thread's namespace, which need not be this thread's.
-            let text = read(&format!("/proc/thread-self/net/{file}"));
-            listeners.extend(parse_sockets(protocol, &text));
-        }
-        name_programs(&mut listeners);
+    pub fn read(desired: &Desired) -> Self {
+        let mut services = desired.services.iter();
         Self {
-            ephemeral_ports: parse_port_range(&read("/proc/sys/net/ipv4/ip_local_port_range")),
+            ephemeral_ports: parse_port_range(&text("/proc/sys/net/ipv4/ip_local_port_range")),
             addresses: addresses(),
-            listeners,
+            // They take a while: all sockets and all processes are looked at.
+            listeners: match services.any(|service| takes_unnamed(&service.id)) {
+                true => listeners(),
+                false => Vec::new(),
+            },
         }
     }
 
@@ -91,8 +84,7 @@ impl Host {
     }
 
     fn shadow_warning(&self, id: &ServiceId, desired: &Desired) -> Option<String> {
-        // Who names one port of one address means it.
-        if id.port != ServicePort::Any && id.address.single().is_some() {
+        if !takes_unnamed(id) {
             return None;
         }
         let own = |address: &&IpAddr| id.address.contains(**address);
@@ -135,6 +127,11 @@ impl Host {
     }
 }
 
+/// Who names one port of one address means it.
+fn takes_unnamed(id: &ServiceId) -> bool {
+    id.port == ServicePort::Any || id.address.single().is_none()
+}
+
 /// The service that gets what is sent to the listener at `address`, by the order of
 /// [`ServiceId`].
 fn most_specific(desired: &Desired, listener: &Listener, address: IpAddr) -> Option<ServiceId> {
@@ -157,6 +154,26 @@ fn most_specific(desired: &Desired, listener: &Listener, address: IpAddr) -> Opt
 /// An unspecified IPv6 socket takes IPv4 too unless it is v6-only, which procfs does not say.
 fn listens_at(bound: IpAddr, address: IpAddr) -> bool {
     bound == address || bound.is_unspecified() && (bound.is_ipv6() || address.is_ipv4())
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn listeners() -> Vec<Listener> {
+    let mut listeners = Vec::new();
+    for (protocol, file) in [
+        (Protocol::Tcp, "tcp"),
+        (Protocol::Tcp, "tcp6"),
+        (Protocol::Udp, "udp"),
+        (Protocol::Udp, "udp6"),
+    ] {
+        // `self` would be the main thread's namespace, which need not be this thread's.
+        let text = text(&format!("/proc/thread-self/net/{file}"));
+        listeners.extend(parse_sockets(protocol, &text));
+    }
+    name_programs(&mut listeners);
+    listeners
 }
 
 fn addresses() -> Vec<IpAddr> {

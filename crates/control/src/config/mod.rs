@@ -3,8 +3,9 @@
 //!
 //! The way of a file: `source` reads it, `reader` walks the TOML tree, `file` makes `raw` values
 //! of it (through the short forms of `words`), `check` turns those into the validated types.
-//! Flags enter at `raw`; `fields` describes what a file can say. Every step reports all it finds
-//! wrong, with positions, to `problem`.
+//! Flags enter at `raw`; `fields` describes what a file can say; `again` spares most of the way to a
+//! text that is nearly the one before. Every step reports all it finds wrong, with positions, to
+//! `problem`.
 
 mod again;
 mod check;

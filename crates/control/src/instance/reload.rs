@@ -148,7 +148,7 @@ impl Running {
         };
         let desired = &next.checked().desired;
         warnings.extend(next.checked().warnings.iter().cloned());
-        warnings.extend(Host::read().warnings(desired));
+        warnings.extend(Host::read(desired).warnings(desired));
         warnings.extend(at_next_start(now.checked(), next.checked()));
         let fixed = needs_restart(&now.checked().desired, desired);
         if !fixed.is_empty() {

@@ -147,11 +147,19 @@ fn nat_ports_that_the_host_uses_itself_are_warned_about() {
 fn this_process_is_found_behind_its_own_socket() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
-    let host = Host::read();
+    let host = Host::read(&desired(&["tcp://10.0.0.10:*"], "10240-32767"));
     assert!(host.addresses.contains(&IpAddr::from([127, 0, 0, 1])));
     let listener = host.listeners.iter().find(|listener| listener.port == port);
     assert!(
         listener.is_some_and(|listener| listener.program.is_some()),
         "{host:?}"
+    );
+    // Nobody would be warned of it.
+    let named = Host::read(&desired(&["tcp://10.0.0.10:80"], "10240-32767"));
+    assert_eq!(named.listeners, []);
+    assert!(
+        !Host::read(&desired(&["tcp://10.0.0.0/24:80"], "10240-32767"))
+            .listeners
+            .is_empty()
     );
 }
