@@ -41,7 +41,7 @@ pub(crate) async fn unread(stream: impl AsFd) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Tells something on standard error, if that is there.

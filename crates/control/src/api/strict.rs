@@ -1,6 +1,6 @@
 //! Requests with nothing unknown in them: a field that is misspelt is an error, not the default.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::{HttpBody as _, to_bytes};
@@ -74,7 +74,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Body<T> {
 
 fn is_too_large(error: &axum::Error) -> bool {
     let source = error.source();
-    source.is_some_and(|source| source.is::<LengthLimitError>())
+    source.is_some_and(<dyn Error>::is::<LengthLimitError>)
 }
 
 /// A JSON body, or none, which is that of `null`.
