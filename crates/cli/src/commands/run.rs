@@ -20,14 +20,12 @@ pub(crate) fn run(mut arguments: Run) -> Result<ExitCode> {
         arguments.source.mode = None;
     }
     let (checked, text) = read(&arguments.source, &arguments.interfaces)?;
-    for warning in Host::read().warnings(&checked.desired) {
+    for warning in Host::read(&checked.desired).warnings(&checked.desired) {
         warn(&warning);
     }
     log::start(arguments.log_format);
     let options = RunOptions {
         origin: origin(&arguments.source, &arguments.interfaces),
-        desired: checked.desired,
-        metrics: checked.metrics,
         text,
         watch: arguments.watch,
         mode: arguments.xdp.into(),

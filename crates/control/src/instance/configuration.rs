@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::RunOptions;
 use crate::config::{Checked, ConfigError, Origin};
-use crate::overrides::{Base, Override, OverrideError, Overrides};
+use crate::overrides::{Base, Effective, Override, OverrideError, Overrides};
 use crate::status::ConfigurationStatus;
 
 /// Overrides that a status names; the rest are counted.
@@ -24,14 +24,13 @@ pub(crate) struct Configuration {
     applied_ms: u64,
     base: Arc<Base>,
     overrides: Overrides,
-    effective: Arc<Checked>,
+    effective: Effective,
 }
 
 impl Configuration {
-    /// What an instance starts with, what was changed by hand under an earlier process included; the
-    /// options' `desired` becomes that. Second: what of it cannot be any more.
+    /// What an instance starts with, what was changed by hand under an earlier process included. Second: what of it cannot be any more.
     pub(super) fn at_start(
-        options: &mut RunOptions,
+        options: &RunOptions,
         mut overrides: Overrides,
     ) -> Result<(Self, Vec<String>), ConfigError> {
         let source = match &options.origin {
@@ -44,14 +43,13 @@ impl Configuration {
         };
         let base = Base::parse(&source, options.text.clone(), interfaces)?;
         let (effective, dropped) = overrides.fit(&base);
-        options.desired.clone_from(&effective.desired);
         let configuration = Self {
             origin: options.origin.clone(),
             source,
             applied_ms: now_ms(),
             base: base.into(),
             overrides,
-            effective: effective.into(),
+            effective,
         };
         Ok((configuration, dropped))
     }
@@ -87,7 +85,7 @@ impl Configuration {
             applied_ms: now_ms(),
             base: base.into(),
             overrides,
-            effective: effective.into(),
+            effective,
         };
         Ok((configuration, dropped))
     }
@@ -97,7 +95,7 @@ impl Configuration {
         let (overrides, effective) = self.overrides.with(&self.base, &self.effective, change)?;
         Ok(Self {
             overrides,
-            effective: effective.into(),
+            effective,
             ..self.clone()
         })
     }
@@ -106,19 +104,19 @@ impl Configuration {
     pub(super) fn without_overrides(&self) -> Self {
         Self {
             overrides: Overrides::default(),
-            effective: self.base.checked.clone().into(),
+            effective: Effective::of(&self.base),
             ..self.clone()
         }
     }
 
     /// What is in force.
     pub(crate) fn checked(&self) -> &Checked {
-        &self.effective
+        &self.effective.checked
     }
 
     /// The same, for whoever needs it while the instance is somebody else's.
     pub(super) fn shared(&self) -> Arc<Checked> {
-        Arc::clone(&self.effective)
+        Arc::clone(&self.effective.checked)
     }
 
     /// What was changed by hand.

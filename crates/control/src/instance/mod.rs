@@ -43,7 +43,6 @@ use std::time::Duration;
 
 use engine::EngineError;
 use engine::dataplane::AttachMode;
-use engine::desired::Desired;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -53,7 +52,7 @@ use crate::api::{self, ApiError, Role};
 use crate::config::{ConfigError, Origin};
 use crate::event::{Events, What};
 use crate::health::Health;
-use crate::metrics::{self, Exporter, MetricsError, MetricsSettings};
+use crate::metrics::{self, Exporter, MetricsError};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
     interfaces,
@@ -79,8 +78,6 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Services, backends, interfaces.
-    pub desired: Desired,
     /// Where to read it again; `None`: it came from flags, and stays as it is.
     pub origin: Option<Origin>,
     /// The text that says it.
@@ -93,8 +90,6 @@ pub struct RunOptions {
     pub name: String,
     /// Packets are balanced on when the process ends.
     pub keep: bool,
-    /// Whether metrics are served, and where.
-    pub metrics: MetricsSettings,
 }
 
 /// Why an instance does not run (any more).
@@ -205,35 +200,35 @@ struct Listeners {
 
 /// Everything up to the moment packets flow.
 async fn begin(
-    mut options: RunOptions,
+    options: RunOptions,
     signals: Signals,
     out: &mut impl Write,
 ) -> Result<(Running, Listeners), RunError> {
     let files = SavedFiles::of(&options.name);
-    let (configuration, dropped) = Configuration::at_start(&mut options, files.overrides()?)?;
+    let (configuration, dropped) = Configuration::at_start(&options, files.overrides()?)?;
     if !dropped.is_empty() {
         files.keep_overrides(configuration.overrides());
     }
     for change in dropped {
         warn!("{change}");
     }
+    let checked = configuration.checked();
     let mut listeners = Listeners {
         signals,
-        api: api::listen(Role::Balancer, &options.name, &configuration.checked().api)?,
-        metrics: metrics::bind(&options.metrics).await?,
-        exporter: Exporter::new(options.metrics.per_backend),
+        api: api::listen(Role::Balancer, &options.name, &checked.api)?,
+        metrics: metrics::bind(&checked.metrics).await?,
+        exporter: Exporter::new(checked.metrics.per_backend),
         file: FileWatch::new(options.watch, options.origin.as_ref()),
         // Before the first look at the interfaces, so that no change is missed.
         links: KernelChanges::start(&interfaces::GROUPS)?,
     };
     let mut health = Health::start(files.health());
     // Before there are next hops: most checks need none, and so some know before packets flow.
-    health.set_subjects(configuration.checked());
-    let (desired, conditions) = health::at_start(&health, configuration.checked());
-    options.desired = desired;
+    health.set_subjects(checked);
+    let (desired, conditions) = health::at_start(&health, checked);
     let events = Events::default();
     let known = (configuration, health.reader());
-    let (mut instance, next_hops) = start::start(options, known, events.clone()).await?;
+    let (mut instance, next_hops) = start::start(options, desired, known, events.clone()).await?;
     let status = instance.status()?;
     if listeners.metrics.is_some() {
         listeners.exporter.begin(&status);

@@ -30,10 +30,10 @@ pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 /// earlier process has left, which is then as before if this fails.
 pub(super) async fn start(
     options: RunOptions,
+    desired: Desired,
     (configuration, board): (Configuration, BoardReader),
     events: Events,
 ) -> Result<(Instance, NextHops), RunError> {
-    let desired = options.desired;
     if desired.interfaces.is_empty() {
         return Err(RunError::NoInterface);
     }

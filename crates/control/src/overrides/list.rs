@@ -1,6 +1,6 @@
 //! The list of overrides, applied to a configuration.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use engine::desired::{Backend, Service};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub(crate) struct Base {
     /// As it was read.
     reading: Reading,
     /// What it means.
-    pub(crate) checked: Checked,
+    pub(crate) checked: Arc<Checked>,
     /// Replace the interfaces of any text, unless empty.
     pub(crate) interfaces: Vec<String>,
 }
@@ -37,7 +37,7 @@ impl Base {
         let (reading, checked) = Reading::of(name, text)?;
         Ok(Self {
             reading,
-            checked: with_interfaces(checked, &interfaces),
+            checked: with_interfaces(checked, &interfaces).into(),
             interfaces,
         })
     }
@@ -49,7 +49,7 @@ impl Base {
         let interfaces = self.interfaces.clone();
         Ok(Self {
             reading,
-            checked: with_interfaces(checked, &interfaces),
+            checked: with_interfaces(checked, &interfaces).into(),
             interfaces,
         })
     }
@@ -57,6 +57,30 @@ impl Base {
     /// Its text.
     pub(crate) fn text(&self) -> &str {
         self.reading.text()
+    }
+
+    fn tree(&self) -> Fields {
+        // It was parsed before.
+        Fields::parse(self.text()).unwrap_or_default()
+    }
+}
+
+/// What a configuration is with what was changed by hand.
+#[derive(Clone, Debug)]
+pub(crate) struct Effective {
+    /// Before states and weights: what services and backends there are.
+    structure: Arc<Checked>,
+    /// All of it.
+    pub(crate) checked: Arc<Checked>,
+}
+
+impl Effective {
+    /// Nothing was.
+    pub(crate) fn of(base: &Base) -> Self {
+        Self {
+            structure: Arc::clone(&base.checked),
+            checked: Arc::clone(&base.checked),
+        }
     }
 }
 
@@ -80,65 +104,88 @@ impl Overrides {
     }
 
     /// Adds one, which takes the place of earlier ones that are about the same, and says what the
-    /// configuration is then.
+    /// configuration is then; `now`: what it is without it.
     ///
     /// # Errors
     /// It cannot be.
     pub(crate) fn with(
         &self,
         base: &Base,
-        effective: &Checked,
+        now: &Effective,
         change: Override,
-    ) -> Result<(Self, Checked), OverrideError> {
-        let change = named(effective, change)?;
+    ) -> Result<(Self, Effective), OverrideError> {
+        let change = named(&now.checked, change)?;
+        let is_structural = change.is_structural();
         let mut list = self.clone();
         list.forget(&change);
-        let structure = list.structure(base).map_err(|(_, error)| error)?;
-        if Self::matters(&structure, &change) {
+        let matters = match &change {
+            Override::ServiceAdded { .. } | Override::BackendAdded { .. } => true,
+            change if is_structural => {
+                let without = list.structure(base).map_err(|(_, error)| error)?;
+                Self::matters(&without, change)
+            }
+            change => Self::matters(&now.structure, change),
+        };
+        if matters {
             list.0.push(change);
         }
         if list.0.len() > MAX_OVERRIDES {
             return Err(OverrideError::TooMany);
         }
-        let checked = list.effective(base).map_err(|(_, error)| error)?;
-        Ok((list, checked))
+        // Only then is there something to parse.
+        let structure = match is_structural {
+            true => list.structure(base).map_err(|(_, error)| error)?,
+            false => Arc::clone(&now.structure),
+        };
+        let mut checked = Arc::clone(&structure);
+        let mut changes = list.0.iter().filter(|change| !change.is_structural());
+        changes.try_for_each(|change| adjust(Arc::make_mut(&mut checked), change))?;
+        Ok((list, Effective { structure, checked }))
     }
 
     /// What the configuration is with them. Those that cannot be any more are dropped, and told.
-    pub(crate) fn fit(&mut self, base: &Base) -> (Checked, Vec<String>) {
+    pub(crate) fn fit(&mut self, base: &Base) -> (Effective, Vec<String>) {
         let mut dropped = Vec::new();
-        loop {
-            match self.effective(base) {
-                Ok(checked) => return (checked, dropped),
-                Err((index, error)) if index < self.0.len() => {
-                    let change = self.0.remove(index);
-                    let why = error.to_string();
-                    let why = why.lines().next().unwrap_or_default();
-                    dropped.push(format!("dropped what was changed by hand: {change}: {why}"));
-                }
-                Err(_) => return (base.checked.clone(), dropped),
+        let mut note = |change: &Override, error: &OverrideError| {
+            let why = error.to_string();
+            let why = why.lines().next().unwrap_or_default();
+            dropped.push(format!("dropped what was changed by hand: {change}: {why}"));
+        };
+        if self.0.iter().any(Override::is_structural) {
+            let mut tree = base.tree();
+            let mut fits = |change: &Override| {
+                let edited = edit(&mut tree, change);
+                edited.map_err(|error| note(change, &error)).is_ok()
+            };
+            self.0
+                .retain(|change| !change.is_structural() || fits(change));
+        }
+        let structure = loop {
+            match self.structure(base) {
+                Ok(structure) => break structure,
+                Err((index, error)) => note(&self.0.remove(index), &error),
             }
-        }
+        };
+        let mut checked = Arc::clone(&structure);
+        let mut fits = |change: &Override| {
+            let adjusted = adjust(Arc::make_mut(&mut checked), change);
+            adjusted.map_err(|error| note(change, &error)).is_ok()
+        };
+        self.0
+            .retain(|change| change.is_structural() || fits(change));
+        (Effective { structure, checked }, dropped)
     }
 
-    /// What the configuration is with them, or the first of them that cannot be.
-    fn effective(&self, base: &Base) -> Result<Checked, (usize, OverrideError)> {
-        let mut checked = self.structure(base)?.into_owned();
-        for (index, change) in self.0.iter().enumerate() {
-            adjust(&mut checked, change).map_err(|error| (index, error))?;
-        }
-        Ok(checked)
-    }
-
-    /// The configuration with the services and backends that there are, before states and weights.
-    fn structure<'a>(&self, base: &'a Base) -> Result<Cow<'a, Checked>, (usize, OverrideError)> {
+    /// The configuration with the services and backends that there are, before states and weights; or
+    /// the first of them that cannot be.
+    fn structure(&self, base: &Base) -> Result<Arc<Checked>, (usize, OverrideError)> {
         let Some(last) = self.0.iter().rposition(Override::is_structural) else {
-            return Ok(Cow::Borrowed(&base.checked));
+            return Ok(Arc::clone(&base.checked));
         };
         let tree = self.edited(base, Override::is_structural)?;
         // Whether they make sense together, the last of them decides.
         let checked = parse(EFFECTIVE, &tree.to_string()).map_err(|error| (last, error.into()))?;
-        Ok(Cow::Owned(with_interfaces(checked, &base.interfaces)))
+        Ok(with_interfaces(checked, &base.interfaces).into())
     }
 
     /// The text of the configuration with them.
@@ -154,7 +201,7 @@ impl Overrides {
         base: &Base,
         which: fn(&Override) -> bool,
     ) -> Result<Fields, (usize, OverrideError)> {
-        let mut tree = Fields::parse(base.text()).unwrap_or_default();
+        let mut tree = base.tree();
         let changes = self.0.iter().enumerate();
         for (index, change) in changes.filter(|(_, change)| which(change)) {
             edit(&mut tree, change).map_err(|error| (index, error))?;
@@ -267,10 +314,10 @@ fn named(checked: &Checked, change: Override) -> Result<Override, OverrideError>
     })
 }
 
-/// Gives a backend another state or weight. Nothing else depends on them, so that nothing has to be
-/// parsed again: ten thousand services take a while.
+/// Gives a backend another state or weight, or changes nothing. Nothing else depends on them, so that
+/// nothing has to be parsed again: ten thousand services take a while.
 fn adjust(checked: &mut Checked, change: &Override) -> Result<(), OverrideError> {
-    let Some(name) = change.backend().filter(|_| !change.is_structural()) else {
+    let Some(name) = change.backend() else {
         return Ok(());
     };
     let id = service(checked, change.service())?.id;
@@ -288,11 +335,15 @@ fn adjust(checked: &mut Checked, change: &Override) -> Result<(), OverrideError>
         Override::BackendWeight { weight, .. } if *weight > MAX_WEIGHT => {
             return Err(OverrideError::Weight(*weight));
         }
-        Override::BackendWeight { weight, .. } => service.backends[index].weight = *weight,
+        Override::BackendWeight { weight, .. } => {
+            let mut others = service.backends.iter().enumerate();
+            let any = others.any(|(other, backend)| other != index && backend.weight > 0);
+            if *weight == 0 && !any {
+                return Err(OverrideError::NoWeight(id.to_string()));
+            }
+            service.backends[index].weight = *weight;
+        }
         _ => {}
-    }
-    if service.backends.iter().all(|backend| backend.weight == 0) {
-        return Err(OverrideError::NoWeight(id.to_string()));
     }
     Ok(())
 }

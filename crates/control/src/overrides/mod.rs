@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::{ConfigError, NameError};
-pub(crate) use list::Base;
 pub use list::Overrides;
+pub(crate) use list::{Base, Effective};
 pub use spec::{AffinityWord, BackendSpec, ModeWord, ServiceSpec, StateWord, TrackWord};
 
 /// Overrides that one instance may have; what lasts belongs into the file.

@@ -4,7 +4,7 @@ use engine::desired::BackendState;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Checked, parse};
+use crate::config::parse;
 
 const FILE: &str = r#"# What the operator wrote.
 interfaces = ["eth0"]
@@ -84,29 +84,30 @@ fn remove_service(service: &str) -> Override {
 struct Hand {
     base: Base,
     overrides: Overrides,
-    checked: Checked,
+    now: Effective,
 }
 
 impl Hand {
     fn new() -> Self {
         let base = base(FILE);
         Self {
-            checked: base.checked.clone(),
+            now: Effective::of(&base),
             overrides: Overrides::default(),
             base,
         }
     }
 
     fn change(&mut self, change: Override) -> Result<(), OverrideError> {
-        let (overrides, checked) = self.overrides.with(&self.base, &self.checked, change)?;
+        let (overrides, now) = self.overrides.with(&self.base, &self.now, change)?;
         let said = parse("effective", &overrides.text(&self.base)).unwrap();
         assert_eq!(
-            said.desired, checked.desired,
+            said.desired, now.checked.desired,
             "the text says what is in force"
         );
         let mut again = overrides.clone();
-        assert_eq!(again.fit(&self.base), (checked.clone(), vec![]));
-        (self.overrides, self.checked) = (overrides, checked);
+        let (effective, dropped) = again.fit(&self.base);
+        assert_eq!((effective.checked, dropped), (now.checked.clone(), vec![]));
+        (self.overrides, self.now) = (overrides, now);
         Ok(())
     }
 
@@ -136,13 +137,13 @@ fn a_state_and_a_weight_take_the_place_of_earlier_ones_and_go_with_the_differenc
             "backend 10.0.0.3:8080 of tcp://10.0.0.10:80: weight 7"
         ]
     );
-    let backends = &hand.checked.desired.services[0].backends;
+    let backends = &hand.now.checked.desired.services[0].backends;
     assert_eq!(backends[0].state, BackendState::Drain);
     assert_eq!(backends[1].weight, 7);
     hand.change(state(WEB, "10.0.0.2", StateWord::Up)).unwrap();
     hand.change(weight(WEB, "10.0.0.3", 3)).unwrap();
     assert_eq!(hand.told(), [""; 0]);
-    assert_eq!(hand.checked, hand.base.checked);
+    assert_eq!(hand.now.checked, hand.base.checked);
 }
 
 #[test]
@@ -234,7 +235,7 @@ fn what_no_longer_fits_another_file_is_dropped_and_told() {
          [[service]]\naddress = \"udp://10.0.0.2:53\"\nbackends = [\"10.0.0.3\"]",
     );
     let mut overrides = hand.overrides.clone();
-    let (checked, dropped) = overrides.fit(&other);
+    let (now, dropped) = overrides.fit(&other);
     let [first] = overrides.as_slice() else {
         panic!("{overrides:?}")
     };
@@ -245,7 +246,7 @@ fn what_no_longer_fits_another_file_is_dropped_and_told() {
     assert_eq!(dropped.len(), 4, "{dropped:?}");
     assert!(dropped[0].starts_with("dropped what was changed by hand: "));
     assert_eq!(
-        checked.desired.services[0].backends[0].state,
+        now.checked.desired.services[0].backends[0].state,
         BackendState::Drain
     );
 }
@@ -254,10 +255,10 @@ fn what_no_longer_fits_another_file_is_dropped_and_told() {
 fn interfaces_of_the_command_line_stay() {
     let base = Base::parse("lb.toml", FILE.into(), vec!["eth7".into()]).unwrap();
     let change = add(WEB, "10.0.0.9");
-    let (_, checked) = Overrides::default()
-        .with(&base, &base.checked, change)
+    let (_, now) = Overrides::default()
+        .with(&base, &Effective::of(&base), change)
         .unwrap();
-    assert_eq!(checked.desired.interfaces, ["eth7"]);
+    assert_eq!(now.checked.desired.interfaces, ["eth7"]);
 }
 
 fn any_change() -> impl Strategy<Value = Override> {
