@@ -9,7 +9,7 @@ use crate::capabilities;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The kernel refused to load the program or a map.
-    #[error("the kernel did not load the XDP program: {0}{hint}", hint = load_hint())]
+    #[error("the kernel did not load the XDP program: {0}{hint}", hint = load_hint(.0, &capabilities::missing()))]
     Load(String),
     /// Nothing can be pinned.
     #[error(
@@ -167,13 +167,38 @@ fn pins_hint(error: &io::Error) -> &'static str {
     }
 }
 
-fn load_hint() -> String {
-    let missing = capabilities::missing();
-    if missing.is_empty() {
-        return String::new();
+fn load_hint(error: &str, missing: &[&str]) -> String {
+    if !missing.is_empty() {
+        return format!(
+            "\nexpected: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (missing: {}); run it with sudo",
+            missing.join(", ")
+        );
     }
-    format!(
-        "\nexpected: root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (missing: {}); run it with sudo",
-        missing.join(", ")
-    )
+    // EPERM, as std writes it: the loader's errors are text by now.
+    if error.contains("(os error 1)") {
+        return "\nexpected leave to call bpf(2), which the capabilities give: a seccomp profile takes it \
+                away; in a container of Podman, or of Docker before version 23, start it with \
+                --security-opt seccomp=unconfined, or with a profile that allows bpf"
+            .into();
+    }
+    String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_load_is_told_what_is_missing() {
+        let denied = "failed to create map `META`: Operation not permitted (os error 1)";
+        for (error, missing, told) in [
+            (denied, &["CAP_BPF"][..], "(missing: CAP_BPF)"),
+            (denied, &[], "seccomp=unconfined"),
+            ("the verifier says no", &["CAP_BPF"], "(missing: CAP_BPF)"),
+        ] {
+            let hint = load_hint(error, missing);
+            assert!(hint.contains(told), "{error}: {hint}");
+        }
+        assert_eq!(load_hint("Cannot allocate memory (os error 12)", &[]), "");
+    }
 }
