@@ -173,6 +173,24 @@ pub fn report<M: Maps>(
     Ok(told(&preview, &counts))
 }
 
+/// The same if flows would break, or might; `None` if none would.
+///
+/// # Errors
+/// Those of [`report`].
+pub fn disruption<M: Maps>(
+    live: &Live,
+    maps: &M,
+    new: &Desired,
+    next_hops: &NextHops<'_>,
+) -> Result<Option<PlanReport>, EngineError> {
+    let preview = live.preview(maps, new, next_hops)?;
+    if !preview.can_break() {
+        return Ok(None);
+    }
+    let report = told(&preview, &flows_of(maps)?);
+    Ok(report.breaks_anything().then_some(report))
+}
+
 fn told(preview: &Preview, counts: &FlowCounts) -> PlanReport {
     let (applied, disruption) = (preview.applied, preview.disruption(counts));
     let services = preview.services.iter();

@@ -158,8 +158,8 @@ impl Running {
             .await
             .map_err(|error| ReloadError::Interface(Box::new(error)))?;
         if !allowed {
-            let report = lock(&self.instance).plan(next.checked())?;
-            if report.breaks_anything() {
+            let disruption = lock(&self.instance).disruption(next.checked())?;
+            if let Some(report) = disruption {
                 return Err(ReloadError::Disruption(Box::new(report)));
             }
         }

@@ -30,6 +30,10 @@ fn plan(old: &str, new: &str) -> PlanReport {
     let before = maps.clone();
     let report = report(&live, &maps, &new, &next_hop).unwrap();
     assert_eq!(maps, before);
+    // The shorter way to what would break.
+    let disrupting = report.breaks_anything().then(|| report.clone());
+    let found = disruption(&live, &maps, &new, &next_hop).unwrap();
+    assert_eq!(found, disrupting);
     report
 }
 

@@ -117,14 +117,29 @@ impl Preview {
         }
         disruption
     }
+
+    /// Whether a flow could break, however many there are: if not, nobody needs to count them.
+    #[must_use]
+    pub fn can_break(&self) -> bool {
+        self.services.iter().any(ServicePreview::can_break)
+    }
 }
 
 impl ServicePreview {
+    fn can_break(&self) -> bool {
+        self.breaks_unseen() || self.backends.iter().any(BackendPreview::loses_flows)
+    }
+
+    /// Whether flows may break that no backend tells of.
+    fn breaks_unseen(&self) -> bool {
+        !self.takes_from.is_empty() || self.is_hashed_otherwise()
+    }
+
     /// What the change would do to the flows of this service.
     #[must_use]
     pub fn effects(&self, counts: &FlowCounts) -> FlowEffects {
         let mut effects = FlowEffects {
-            breaks_unknown: !self.takes_from.is_empty() || self.is_hashed_otherwise(),
+            breaks_unknown: self.breaks_unseen(),
             ..FlowEffects::default()
         };
         let is_kept = self.change == Change::Changed;
@@ -133,7 +148,7 @@ impl ServicePreview {
         for backend in &self.backends {
             let known = self.flows(backend, counts);
             let unknown = self.has_untold_flows(backend);
-            if backend.change == BackendChange::Dies || backend.loses_source {
+            if backend.loses_flows() {
                 effects.breaks += known;
                 effects.breaks_unknown |= unknown;
             } else if backend.drains() {
@@ -186,6 +201,10 @@ impl ServicePreview {
 }
 
 impl BackendPreview {
+    fn loses_flows(&self) -> bool {
+        self.change == BackendChange::Dies || self.loses_source
+    }
+
     /// Whether it keeps its flows and takes no new ones from now on.
     #[must_use]
     pub fn drains(&self) -> bool {

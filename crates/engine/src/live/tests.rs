@@ -72,6 +72,15 @@ fn next_hop(_: &Service, _: &Backend) -> Option<NextHop> {
     })
 }
 
+/// Out of another address.
+fn elsewhere(service: &Service, backend: &Backend) -> Option<NextHop> {
+    let hop = next_hop(service, backend)?;
+    Some(NextHop {
+        source_address: Ipv4Addr::new(10, 9, 0, 1).into(),
+        ..hop
+    })
+}
+
 fn client(flow: u16) -> FlowKeyV4 {
     let ports = (Be16::new(flow), Be16::new(80));
     let vip = Be32::new(VIP_ADDRESS.to_bits());

@@ -105,6 +105,9 @@ impl Checker<'_> {
         for any in [true, false] {
             for service in services {
                 let Some(id) = &service.id else { continue };
+                if any && id.value.port != ServicePort::Any {
+                    continue;
+                }
                 for to in service
                     .backends
                     .iter()

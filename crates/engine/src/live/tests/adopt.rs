@@ -253,13 +253,6 @@ fn answers_to_where_packets_left_from_before_are_still_told() {
         service(81, ForwardingMode::Ipip, &[2]),
     ];
     let mut scene = Scene::new(&desired(&services));
-    let elsewhere = |service: &Service, backend: &Backend| {
-        let hop = next_hop(service, backend)?;
-        Some(NextHop {
-            source_address: [10, 9, 0, 1].into(),
-            ..hop
-        })
-    };
     let moved = scene.live.apply_next_hops(&mut scene.maps, &elsewhere);
     assert!(moved.unwrap().directory_written);
     for _ in 0..2 {

@@ -309,13 +309,6 @@ fn answers_of_nat_are_told_while_the_way_to_the_backend_is_lost_or_another() {
     assert!(!lost.unwrap().directory_written);
     assert_eq!(scene.target([10, 0, 0, 1], 0, 6), Some(NAT_SOURCE));
     // By another way, and back.
-    let elsewhere = |service: &Service, backend: &Backend| {
-        let hop = next_hop(service, backend)?;
-        Some(NextHop {
-            source_address: [10, 9, 0, 1].into(),
-            ..hop
-        })
-    };
     let moved = scene.live.apply_next_hops(&mut scene.maps, &elsewhere);
     assert!(moved.unwrap().directory_written);
     for source in [[10, 0, 0, 1], [10, 9, 0, 1]] {
