@@ -101,6 +101,41 @@ fn what_would_break_flows_is_told_and_not_applied_unless_that_is_allowed() {
 }
 
 #[test]
+fn what_needs_more_room_is_planned_and_applied_without_leave() {
+    let scene = started("room", "");
+    let (mut connection, server) = held(&scene, 40_000);
+    // The maps of two backends have room for 256.
+    let second: Vec<_> = (1..=300)
+        .map(|port| format!("\"10.0.0.2:{port}\""))
+        .collect();
+    let second = format!(
+        "[[service]]\naddress = \"tcp://10.0.0.10:8001\"\nbackends = [\"10.0.0.3:8000\", {}]\n",
+        second.join(", ")
+    );
+    let file = scene.folder().write("many.toml", config(BOTH, &second));
+    let file = file.display();
+    assert!(done(&scene, &format!("plan {file}")).contains("backends: 301 added"));
+
+    // Nothing is exchanged for what is refused.
+    let exchanged = |event: &Event| matches!(event.what, What::ProgramExchanged { .. });
+    let count = || events(&scene).into_iter().filter(exchanged).count();
+    let host = if server == "h2" { 2 } else { 3 };
+    let dead = format!("{{ address = \"10.0.0.{host}\", state = \"down\" }}");
+    let text = config(&format!("{dead}, \"10.0.0.{}\"", 5 - host), &second);
+    let bad = scene.folder().write("bad.toml", text);
+    let refused = scene.command(&format!("apply {}", bad.display()));
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert_eq!(count(), 0);
+    assert_eq!(scene.status().configuration.differs, [""; 0]);
+
+    done(&scene, &format!("apply {file}"));
+    assert_eq!(count(), 1);
+    assert_eq!(scene.status().services[1].backends.len(), 301);
+    assert_eq!(connection.ask().unwrap().server, server);
+    assert_eq!(servers(&scene), ["h2", "h3"]);
+}
+
+#[test]
 fn a_bad_file_changes_nothing_and_says_where_it_is_bad() {
     let scene = started("apply", "");
     let bad = scene

@@ -173,21 +173,15 @@ pub fn report<M: Maps>(
     Ok(told(&preview, &counts))
 }
 
-/// The same if flows would break, or might; `None` if none would.
+/// The report of a preview if flows would break, or might; `None` if none would.
 ///
 /// # Errors
-/// Those of [`report`].
-pub fn disruption<M: Maps>(
-    live: &Live,
-    maps: &M,
-    new: &Desired,
-    next_hops: &NextHops<'_>,
-) -> Result<Option<PlanReport>, EngineError> {
-    let preview = live.preview(maps, new, next_hops)?;
+/// Tables of flows cannot be read.
+pub fn disruption<M: Maps>(preview: &Preview, maps: &M) -> Result<Option<PlanReport>, EngineError> {
     if !preview.can_break() {
         return Ok(None);
     }
-    let report = told(&preview, &flows_of(maps)?);
+    let report = told(preview, &flows_of(maps)?);
     Ok(report.breaks_anything().then_some(report))
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use abi::backend::Backend;
 use abi::exception::Exception;
 use abi::family::{Family, V4, V6};
-use abi::limits::{MAX_BACKENDS, MAX_DIRECTORY_LOG2, MAX_SERVICES, MAX_SLOTS};
 use abi::prefix::{PrefixKeyV4, PrefixKeyV6};
 use abi::quic::ServerKey;
 use abi::service::Service;
@@ -101,13 +100,7 @@ fn copy<F: Family, G: Family>(directory: &Directory<F>) -> Directory<G> {
 /// No packet ever sees it, so there are no flows and no time passes.
 impl Maps for Image {
     fn room(&self) -> Room {
-        Room {
-            services: MAX_SERVICES,
-            backends: MAX_BACKENDS,
-            slots: MAX_SLOTS,
-            buckets_v4: 1 << MAX_DIRECTORY_LOG2,
-            buckets_v6: 1 << MAX_DIRECTORY_LOG2,
-        }
+        Room::MOST
     }
 
     fn now(&mut self) -> Result<u32, EngineError> {

@@ -4,6 +4,7 @@
 use abi::backend::Backend;
 use abi::exception::Exception;
 use abi::family::Family;
+use abi::limits::{MAX_BACKENDS, MAX_DIRECTORY_LOG2, MAX_SERVICES, MAX_SLOTS};
 use abi::quic::ServerKey;
 use abi::service::Service;
 use abi::slot::Slot;
@@ -33,6 +34,17 @@ pub struct Room {
     pub buckets_v4: u32,
     /// Buckets in one copy of the IPv6 directory.
     pub buckets_v6: u32,
+}
+
+impl Room {
+    /// As much as maps can ever have.
+    pub const MOST: Self = Self {
+        services: MAX_SERVICES,
+        backends: MAX_BACKENDS,
+        slots: MAX_SLOTS,
+        buckets_v4: 1 << MAX_DIRECTORY_LOG2,
+        buckets_v6: 1 << MAX_DIRECTORY_LOG2,
+    };
 }
 
 /// Maps that can be written while packets flow.

@@ -134,15 +134,6 @@ impl Instance {
         })
     }
 
-    /// The same if flows would break, or might.
-    pub(super) fn disruption(&self, checked: &Checked) -> Result<Option<PlanReport>, EngineError> {
-        let desired = &self.target(checked).desired;
-        let reach = &self.reach;
-        plan::disruption(&self.live, &self.plane, desired, &|service, backend| {
-            reach.next_hop(service, backend)
-        })
-    }
-
     /// The services behind `after` in the order of the configuration, at most `limit`; or only one.
     pub(crate) fn services(
         &self,

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::warn;
 
 use super::saved::SavedFiles;
-use super::state::Instance;
+use super::state::{Instance, Leave};
 use super::{Running, lock};
 use crate::config::Checked;
 use crate::event::What;
@@ -28,7 +28,7 @@ impl Instance {
     fn follow_health(&mut self) -> Result<(), EngineError> {
         let target = self.target(self.configuration.checked());
         if target.desired != *self.desired() {
-            self.try_apply(&target.desired)?;
+            self.try_apply(&target.desired, Leave::ToBreakFlows)?;
         }
         self.note_conditions(target.conditions);
         Ok(())

@@ -13,6 +13,7 @@ use super::configuration::Configuration;
 use super::request::Change;
 use super::saved::SavedFiles;
 use super::start::NEIGHBOUR_PATIENCE;
+use super::state::{Leave, Outcome};
 use super::{RunError, Running, lock, notify};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
@@ -123,13 +124,13 @@ impl Running {
 
     async fn try_change(&mut self, change: Change) -> Result<Reloaded, ReloadError> {
         let now = lock(&self.instance).configuration.clone();
-        let mut allowed = true;
+        let mut leave = Leave::ToBreakFlows;
         let (next, mut warnings) = match change {
             Change::Reload {
                 discard_overrides,
                 allow_disruption,
             } => {
-                allowed = allow_disruption;
+                leave = Leave::of(allow_disruption);
                 now.reread(discard_overrides)?.ok_or(ReloadError::NoFile)?
             }
             Change::Apply {
@@ -137,7 +138,7 @@ impl Running {
                 text,
                 allow_disruption,
             } => {
-                allowed = allow_disruption;
+                leave = Leave::of(allow_disruption);
                 now.with_text(&source, text, false)?
             }
             Change::Override(changes) => {
@@ -157,19 +158,14 @@ impl Running {
         self.check_interfaces(desired)
             .await
             .map_err(|error| ReloadError::Interface(Box::new(error)))?;
-        if !allowed {
-            let disruption = lock(&self.instance).disruption(next.checked())?;
-            if let Some(report) = disruption {
-                return Err(ReloadError::Disruption(Box::new(report)));
-            }
-        }
-        self.put_in_force(next, warnings).await
+        self.put_in_force(next, warnings, leave).await
     }
 
     async fn put_in_force(
         &mut self,
         next: Configuration,
         warnings: Vec<String>,
+        leave: Leave,
     ) -> Result<Reloaded, ReloadError> {
         let target = lock(&self.instance).target(next.checked());
         let desired = &target.desired;
@@ -180,9 +176,13 @@ impl Running {
             .next_hops
             .wait_all(Clock::now() + NEIGHBOUR_PATIENCE)
             .await;
-        let applied = lock(&self.instance).apply(desired, resolutions);
+        let applied = lock(&self.instance).apply(desired, resolutions, leave);
         self.retarget();
-        let reloaded = reloaded(desired, applied?, warnings);
+        let applied = match applied? {
+            Outcome::Applied(applied) => applied,
+            Outcome::WouldBreak(report) => return Err(ReloadError::Disruption(report)),
+        };
+        let reloaded = reloaded(desired, applied, warnings);
         {
             let mut instance = lock(&self.instance);
             if next.overrides() != instance.configuration.overrides() {

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::counted::Counted;
 use super::health::Conditions;
 use super::interfaces::LastTold;
-use super::state::{Instance, Reach};
+use super::state::{Instance, Leave, Reach};
 use super::{Configuration, RunError, RunOptions, running};
 use crate::event::{Events, What};
 use crate::health::BoardReader;
@@ -111,7 +111,7 @@ fn fill_and_attach(
     interfaces: Vec<Interface>,
 ) -> Result<(), RunError> {
     let resolutions = instance.reach.resolutions.clone();
-    instance.apply(desired, resolutions)?;
+    instance.apply(desired, resolutions, Leave::ToBreakFlows)?;
     let indices: Vec<u32> = interfaces.iter().map(|it| it.index).collect();
     for interface in interfaces {
         instance.attach(interface)?;

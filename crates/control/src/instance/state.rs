@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant as Clock;
 
+use abi::control::Settings;
 use engine::EngineError;
 use engine::dataplane::{AttachMode, Attachment, DataPlane};
 use engine::desired::{Backend, Desired, ForwardingMode, Limits, NextHop, Service};
 use engine::image::Image;
-use engine::live::{Applied, Live};
+use engine::live::{Applied, Live, Preview};
 use engine::maps::Maps as _;
 use engine::sweep::Ages;
 use nix::net::if_::if_indextoname;
@@ -21,6 +22,7 @@ use super::interfaces::LastTold;
 use crate::event::{Events, What};
 use crate::health::BoardReader;
 use crate::nexthop::{Interface, Resolution, Target, targets};
+use crate::plan::{self, PlanReport};
 use crate::status::ApplyStatus;
 
 /// An interface with the program on it.
@@ -99,6 +101,46 @@ fn name_of(index: u32) -> String {
     )
 }
 
+/// What a change may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Whatever it has to.
+    ToBreakFlows,
+    /// Nothing that breaks flows, or might.
+    ToBreakNothing,
+}
+
+impl Leave {
+    pub(super) fn of(disruption: bool) -> Self {
+        match disruption {
+            true => Self::ToBreakFlows,
+            false => Self::ToBreakNothing,
+        }
+    }
+
+    /// What forbids the change, if anything does.
+    fn refusal(
+        self,
+        plane: &DataPlane,
+        preview: impl FnOnce() -> Result<Preview, EngineError>,
+    ) -> Result<Option<Outcome>, EngineError> {
+        if self == Self::ToBreakFlows {
+            return Ok(None);
+        }
+        let report = plan::disruption(&preview()?, plane)?;
+        Ok(report.map(|report| Outcome::WouldBreak(Box::new(report))))
+    }
+}
+
+/// What became of a change.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was made.
+    Applied(Applied),
+    /// Flows would break, or might, and there was no leave for that: nothing has changed.
+    WouldBreak(Box<PlanReport>),
+}
+
 /// A running instance.
 #[derive(Debug)]
 pub struct Instance {
@@ -173,8 +215,7 @@ impl Instance {
     /// What has to be reached: the backends that are configured, and those that were and still
     /// have flows.
     pub(super) fn targets(&self) -> Vec<Target> {
-        let living = self.live.living().map(|(_, backend)| backend);
-        targets(self.desired().backends().chain(living))
+        targets(self.desired().backends().chain(self.live.leaving()))
     }
 
     /// Makes another configuration the one in force. On an error nothing has changed.
@@ -182,48 +223,79 @@ impl Instance {
         &mut self,
         desired: &Desired,
         resolutions: BTreeMap<IpAddr, Resolution>,
-    ) -> Result<Applied, EngineError> {
-        let ages = Ages::of(&desired.timeouts);
+        leave: Leave,
+    ) -> Result<Outcome, EngineError> {
         let before = std::mem::replace(&mut self.reach.resolutions, resolutions);
-        match self.try_apply(desired) {
-            Ok(applied) => {
-                self.ages = ages;
-                Ok(applied)
-            }
-            Err(error) => {
-                self.reach.resolutions = before;
-                Err(error)
-            }
+        let outcome = self.try_apply(desired, leave);
+        match outcome {
+            Ok(Outcome::Applied(_)) => self.ages = Ages::of(&desired.timeouts),
+            Ok(Outcome::WouldBreak(_)) | Err(_) => self.reach.resolutions = before,
         }
+        outcome
     }
 
     /// Applies; if the program lacks something for it, or the maps have no room, with another program.
-    pub(super) fn try_apply(&mut self, desired: &Desired) -> Result<Applied, EngineError> {
-        let reach = &self.reach;
-        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
-        let other = self.live.other_settings(desired)?;
-        if other.is_some() || self.limits != desired.limits {
-            let settings = other.unwrap_or(self.plane.settings());
-            let image = Image::build(desired, next_hop)?;
-            self.plane
-                .replace(settings, &desired.limits, &image, false)?;
+    pub(super) fn try_apply(
+        &mut self,
+        desired: &Desired,
+        leave: Leave,
+    ) -> Result<Outcome, EngineError> {
+        if let Some(settings) = self.other_settings(desired)? {
+            if let Some(refusal) = self.refusal(desired, leave)? {
+                return Ok(refusal);
+            }
+            self.exchange(desired, settings, false)?;
             self.limits.clone_from(&desired.limits);
             self.exchanged("other settings");
         }
-        let reach = &self.reach;
-        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
-        match self.live.apply(&mut self.plane, desired, &next_hop) {
+        match self.apply_in_room(desired, leave) {
             Err(error) if error.is_for_room() && self.plane.can_be_replaced() => {}
             result => return result,
         }
-        let image = Image::build(desired, next_hop)?;
-        let settings = self.plane.settings();
-        self.plane
-            .replace(settings, &desired.limits, &image, true)?;
+        if let Some(refusal) = self.refusal(desired, leave)? {
+            return Ok(refusal);
+        }
+        self.exchange(desired, self.plane.settings(), true)?;
         self.exchanged("more room");
+        self.apply_in_room(desired, Leave::ToBreakFlows)
+    }
+
+    /// What the program has to be loaded with, unless it or its tables are as they should be.
+    fn other_settings(&self, desired: &Desired) -> Result<Option<Settings>, EngineError> {
+        let other = self.live.other_settings(desired)?;
+        let tables = (self.limits != desired.limits).then(|| self.plane.settings());
+        Ok(other.or(tables))
+    }
+
+    /// Applies with the program that there is, if its maps have the room.
+    fn apply_in_room(&mut self, desired: &Desired, leave: Leave) -> Result<Outcome, EngineError> {
         let reach = &self.reach;
         let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
-        self.live.apply(&mut self.plane, desired, &next_hop)
+        let change = self.live.prepare(&mut self.plane, desired, &next_hop)?;
+        match leave.refusal(&self.plane, || Ok(change.preview(&self.plane)))? {
+            Some(refusal) => Ok(refusal),
+            None => change.make(&mut self.plane).map(Outcome::Applied),
+        }
+    }
+
+    /// What forbids a change that takes another program.
+    fn refusal(&self, desired: &Desired, leave: Leave) -> Result<Option<Outcome>, EngineError> {
+        let reach = &self.reach;
+        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+        let preview = || self.live.preview(&self.plane, desired, &next_hop);
+        leave.refusal(&self.plane, preview)
+    }
+
+    fn exchange(
+        &mut self,
+        desired: &Desired,
+        settings: Settings,
+        more: bool,
+    ) -> Result<(), EngineError> {
+        let reach = &self.reach;
+        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+        let image = Image::build(desired, next_hop)?;
+        self.plane.replace(settings, &desired.limits, &image, more)
     }
 
     fn exchanged(&mut self, reason: &str) {

@@ -32,7 +32,8 @@ fn plan(old: &str, new: &str) -> PlanReport {
     assert_eq!(maps, before);
     // The shorter way to what would break.
     let disrupting = report.breaks_anything().then(|| report.clone());
-    let found = disruption(&live, &maps, &new, &next_hop).unwrap();
+    let preview = live.preview(&maps, &new, &next_hop).unwrap();
+    let found = disruption(&preview, &maps).unwrap();
     assert_eq!(found, disrupting);
     report
 }

@@ -146,9 +146,29 @@ pub struct Applied {
     pub directory_written: bool,
 }
 
-/// A change, worked out and not yet made.
+/// A change that is worked out and not made yet.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    live: &'a mut Live,
+    desired: &'a Desired,
+    plan: Plan,
+}
+
+impl Prepared<'_> {
+    /// Makes it. After an error everything is as it was.
+    pub fn make<M: Maps>(self, maps: &mut M) -> Result<Applied, EngineError> {
+        let live = self.live;
+        write::write(maps, &live.keys, &self.plan)?;
+        live.desired.clone_from(self.desired);
+        Ok(live.commit(maps, self.plan))
+    }
+}
+
+#[derive(Debug)]
 struct Plan {
     services: Rosters,
+    /// Services that come, or of which anything differs, in the order of the configuration.
+    touched: Vec<Identity>,
     removed: Vec<Roster>,
     /// `None`: as they are.
     keys: Option<Keys>,
@@ -213,12 +233,24 @@ impl Live {
         desired: &Desired,
         next_hop: &NextHops<'_>,
     ) -> Result<Applied, EngineError> {
+        self.prepare(maps, desired, next_hop)?.make(maps)
+    }
+
+    /// Works out what [`Self::apply`] would do; nothing is written before it is told to.
+    pub fn prepare<'a, M: Maps>(
+        &'a mut self,
+        maps: &mut M,
+        desired: &'a Desired,
+        next_hop: &NextHops<'_>,
+    ) -> Result<Prepared<'a>, EngineError> {
         self.check_settings(desired)?;
         let now = self.clock.at(maps.now()?);
-        let plan = self.plan(desired, next_hop, now, &|index| maps.slot(index))?;
-        write::write(maps, &self.keys, &plan)?;
-        self.desired.clone_from(desired);
-        Ok(self.commit(maps, plan))
+        let plan = self.plan(desired, next_hop, now, self.room, &|index| maps.slot(index))?;
+        Ok(Prepared {
+            live: self,
+            desired,
+            plan,
+        })
     }
 
     /// Takes changed next hops over.
@@ -228,7 +260,8 @@ impl Live {
         next_hop: &NextHops<'_>,
     ) -> Result<Applied, EngineError> {
         let now = self.clock.at(maps.now()?);
-        let plan = self.plan(&self.desired, next_hop, now, &|index| maps.slot(index))?;
+        let read = |index| maps.slot(index);
+        let plan = self.plan(&self.desired, next_hop, now, self.room, &read)?;
         write::write(maps, &self.keys, &plan)?;
         Ok(self.commit(maps, plan))
     }
@@ -239,11 +272,13 @@ impl Live {
         &self.desired
     }
 
+    /// In maps with this room, which is no less than there is.
     fn plan(
         &self,
         desired: &Desired,
         next_hop: &NextHops<'_>,
         now: u64,
+        room: Room,
         read: &dyn Fn(u32) -> abi::slot::Slot,
     ) -> Result<Plan, EngineError> {
         let mut planner = Planner {
@@ -260,8 +295,12 @@ impl Live {
             died: BTreeSet::new(),
             service: 0,
             moved: BTreeMap::new(),
+            touched: Vec::new(),
             applied: Applied::default(),
         };
+        planner.arena.grow(self.room.slots, room.slots);
+        planner.service_indices.raise(room.services);
+        planner.backend_indices.raise(room.backends);
         let (services, same_keys) = self.rosters(&mut planner)?;
         let mut removed = Vec::new();
         for (identity, roster) in &self.services {
@@ -274,6 +313,7 @@ impl Live {
         let mut plan = Plan {
             keys: (!stay).then(|| Keys::of(services.values().map(Arc::as_ref))),
             services,
+            touched: planner.touched,
             removed,
             directory_v4: None,
             directory_v6: None,
@@ -289,8 +329,8 @@ impl Live {
         if let Some(keys) = &plan.keys
             && (keys.directory != self.keys.directory || !self.is_led)
         {
-            plan.directory_v4 = Some(self.fitting(Directory::build(&keys.directory)?)?);
-            plan.directory_v6 = Some(self.fitting(Directory::build(&keys.directory)?)?);
+            plan.directory_v4 = Some(fitting(Directory::build(&keys.directory)?, room)?);
+            plan.directory_v6 = Some(fitting(Directory::build(&keys.directory)?, room)?);
             plan.applied.directory_written = true;
         }
         plan.applied.entries_written = plan.writes.entries() as u64;
@@ -306,10 +346,14 @@ impl Live {
             let roster = match self.services.get(&identity) {
                 Some(before) => {
                     let roster = planner.change(before, service)?;
-                    same_keys &= Arc::ptr_eq(before, &roster) || keys::same(before, &roster);
+                    if !Arc::ptr_eq(before, &roster) {
+                        planner.touched.push(identity);
+                        same_keys &= keys::same(before, &roster);
+                    }
                     roster
                 }
                 None => {
+                    planner.touched.push(identity);
                     same_keys = false;
                     Arc::new(planner.add(service)?)
                 }
@@ -317,22 +361,6 @@ impl Live {
             services.insert(identity, roster);
         }
         Ok((services, same_keys))
-    }
-
-    fn fitting<F: abi::family::Family>(
-        &self,
-        directory: Directory<F>,
-    ) -> Result<Directory<F>, EngineError> {
-        let found = directory.buckets.len();
-        let limit = if F::IS_V6 {
-            self.room.buckets_v6
-        } else {
-            self.room.buckets_v4
-        };
-        if found > limit as usize {
-            return Err(EngineError::DirectoryFull { found, limit });
-        }
-        Ok(directory)
     }
 
     /// What the program has to be loaded with before `desired` can be applied, unless it is already.
@@ -398,6 +426,22 @@ impl Live {
         }
         applied
     }
+}
+
+fn fitting<F: abi::family::Family>(
+    directory: Directory<F>,
+    room: Room,
+) -> Result<Directory<F>, EngineError> {
+    let found = directory.buckets.len();
+    let limit = if F::IS_V6 {
+        room.buckets_v6
+    } else {
+        room.buckets_v4
+    };
+    if found > limit as usize {
+        return Err(EngineError::DirectoryFull { found, limit });
+    }
+    Ok(directory)
 }
 
 /// Whole sweeps between the moment when nothing leads somewhere any more and the moment when

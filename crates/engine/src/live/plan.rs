@@ -13,7 +13,7 @@ use super::arena::{Arena, Region};
 use super::indices::Indices;
 use super::service::{Member, Roster, Standing, changes_at_once};
 use super::slots::{Circumstances, Owners, SlotChanges, SlotWrite};
-use super::{Applied, entry};
+use super::{Applied, Identity, entry};
 use crate::EngineError;
 use crate::desired::{Backend, BackendState, Desired, NextHop, Service};
 
@@ -72,6 +72,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) service: u32,
     /// Slots with another owner, by the index of their service.
     pub(crate) moved: BTreeMap<u32, u64>,
+    /// Services that come, or of which anything differs.
+    pub(crate) touched: Vec<Identity>,
     pub(crate) applied: Applied,
 }
 

@@ -6,11 +6,13 @@ mod glass;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use abi::slot::Slot;
+
 use super::plan::NextHops;
-use super::{Applied, Live};
+use super::{Applied, Live, Plan, Prepared};
 use crate::EngineError;
 use crate::desired::{Desired, ForwardingMode, ServiceId, Track};
-use crate::maps::Maps;
+use crate::maps::{Maps, Room};
 use glass::Glass;
 
 /// What a change would do.
@@ -117,7 +119,7 @@ impl Live {
     /// written.
     ///
     /// # Errors
-    /// What no exchange of the program can change: the seed; or something does not fit.
+    /// What no exchange of the program can change: the seed, or the room that maps have at most.
     pub fn preview<M: Maps>(
         &self,
         maps: &M,
@@ -126,30 +128,40 @@ impl Live {
     ) -> Result<Preview, EngineError> {
         self.other_settings(desired)?;
         let read = |index| maps.slot(index);
-        let plan = self.plan(desired, next_hop, self.clock.ticks, &read)?;
+        let plan = self.plan(desired, next_hop, self.clock.ticks, Room::MOST, &read)?;
+        Ok(self.told(&plan, &read))
+    }
+
+    fn told(&self, plan: &Plan, read: &dyn Fn(u32) -> Slot) -> Preview {
         let glass = Glass {
             live: self,
-            plan: &plan,
+            plan,
             keys: plan.keys.as_ref().unwrap_or(&self.keys),
-            read: &read,
+            read,
         };
-        let stays = desired.services.iter().filter_map(|service| {
-            let identity = (service.id, service.mode);
-            let new = plan.services.get(&identity)?;
-            let old = self.services.get(&identity);
-            let touched = old.is_none_or(|old| !Arc::ptr_eq(old, new));
-            let preview = || glass.service(old.map(Arc::as_ref), new);
-            touched
-                .then(preview)
-                .filter(ServicePreview::is_worth_telling)
+        let stays = plan.touched.iter().filter_map(|identity| {
+            let new = plan.services.get(identity)?;
+            let old = self.services.get(identity);
+            let preview = glass.service(old.map(Arc::as_ref), new);
+            preview.is_worth_telling().then_some(preview)
         });
-        let gone = self.services.iter();
-        let gone = gone.filter(|(identity, _)| !plan.services.contains_key(identity));
-        let gone = gone.map(|(_, old)| glass.removed(old));
-        Ok(Preview {
+        let gone = plan.removed.iter().filter_map(|removed| {
+            let old = self
+                .services
+                .get(&(removed.desired.id, removed.desired.mode))?;
+            Some(glass.removed(old))
+        });
+        Preview {
             applied: plan.applied,
             services: stays.chain(gone).collect(),
-        })
+        }
+    }
+}
+
+impl Prepared<'_> {
+    /// What it would do.
+    pub fn preview<M: Maps>(&self, maps: &M) -> Preview {
+        self.live.told(&self.plan, &|index| maps.slot(index))
     }
 }
 

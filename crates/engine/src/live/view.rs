@@ -134,6 +134,17 @@ impl Live {
         })
     }
 
+    /// The backends that are no longer configured and still have flows.
+    pub fn leaving(&self) -> impl Iterator<Item = &Backend> {
+        self.services.values().flat_map(|roster| {
+            // Who is configured comes first.
+            let others = roster.members.iter().rev();
+            let others = others.take_while(|member| member.standing != Standing::Configured);
+            let leaving = others.filter(|member| member.lives());
+            leaving.map(|member| &member.desired)
+        })
+    }
+
     /// How the transitions are getting on.
     pub fn numbers<M: Maps>(&self, maps: &M) -> Result<Numbers, EngineError> {
         let mut numbers = self.numbers;

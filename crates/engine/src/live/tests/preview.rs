@@ -123,6 +123,8 @@ fn a_change_does_what_was_said() {
                 .live
                 .preview(&scene.maps, &desired, &next_hop)
                 .unwrap();
+            let prepared = scene.live.prepare(&mut scene.maps, &desired, &next_hop);
+            assert_eq!(prepared.unwrap().preview(&scene.maps), said);
             assert_eq!(scene.maps.image, image);
             let applied = scene.apply(&desired);
             let flows_lost = applied.flows_lost;
@@ -345,6 +347,29 @@ fn another_source_address_breaks_no_flow_of_the_old_one() {
     other.nat.address = Some(Ipv4Addr::new(10, 0, 0, 1));
     let said = scene.live.preview(&scene.maps, &other, &next_hop).unwrap();
     assert_eq!(said, Preview::default());
+}
+
+#[test]
+fn what_needs_more_room_is_told_as_if_there_were() {
+    let [one, more] = [80, 81].map(|port| service(port, ForwardingMode::Ipip, &[2, 3]));
+    let wanted = desired(&[one.clone(), more]);
+    let said = |scene: &Scene| scene.live.preview(&scene.maps, &wanted, &next_hop);
+    let one = desired(&[one]);
+    let expected = said(&Scene::new(&one)).unwrap();
+    assert_eq!(expected.applied.backends_added, 2);
+    let narrow: [fn(&mut Room); 3] = [
+        |room| room.services = 1,
+        |room| room.backends = 3,
+        |room| room.slots = 64,
+    ];
+    for narrow in narrow {
+        let mut maps = Memory::new();
+        narrow(&mut maps.room);
+        let mut scene = Scene::on(maps, &one);
+        let error = scene.try_apply(&wanted).unwrap_err();
+        assert!(error.is_for_room(), "{error}");
+        assert_eq!(said(&scene).unwrap(), expected);
+    }
 }
 
 #[test]
