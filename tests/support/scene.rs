@@ -348,7 +348,16 @@ impl Scene {
     /// # Panics
     /// It refuses them.
     pub fn reload(&self, services: &[Service]) {
-        let _same_path = self.folder.write("config.toml", self.config(services));
+        self.reload_with(services, "");
+    }
+
+    /// The same with other tables in the file.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn reload_with(&self, services: &[Service], tables: &str) {
+        let text = self.config(services) + tables;
+        let _same_path = self.folder.write("config.toml", text);
         let Finished { code, stderr, .. } = self.command("reload");
         assert_eq!(code, Some(0), "{stderr}");
     }

@@ -27,6 +27,14 @@ const STREAM_PORT: u16 = 9_000;
 /// The version that the changed binary says it is.
 const OTHER_VERSION: &str = "0.9.0";
 
+/// Each differs from the one before in something that is fixed when a program is loaded.
+const OTHER_SETTINGS: [&str; 4] = [
+    "[tunnel]\nttl = 63\n",
+    "[tunnel]\nttl = 255\n",
+    "[limits]\nflows = 20000\nexceptions = 20000\n",
+    "[nat]\nports = \"20000-30000\"\n",
+];
+
 /// A lab with connections and a stream through its load balancer.
 struct Traffic {
     scene: Scene,
@@ -167,6 +175,13 @@ fn assert_survives(mode: &'static str) {
     services.extend(more);
     traffic.scene.reload(&services);
     traffic.assert_flows("after an exchange of the program");
+    for tables in OTHER_SETTINGS {
+        traffic.scene.reload_with(&traffic.services, tables);
+        traffic.assert_flows(tables);
+    }
+    let exchanged = traffic.scene.command("events").stdout;
+    let exchanged = exchanged.matches("the program was exchanged").count();
+    assert_eq!(exchanged, 1 + OTHER_SETTINGS.len());
     traffic.scene.reload(&traffic.services);
 
     let kept = traffic.scene.command("stop --keep");

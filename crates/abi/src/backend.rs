@@ -124,9 +124,8 @@ pub struct Backend {
     pub mtu: u16,
     /// [`RESOLVED`], [`ALIVE`], [`TAKES_NEW`], [`IPV6`].
     pub flags: u16,
-    /// Outer IPv4 header: the sum of its words that are the same in every packet, which are all but
-    /// traffic class, total length and identification.
-    pub outer_sum: u16,
+    /// Zero.
+    pub padding: u16,
     /// Index of its service. For user space, which finds its backends again in the map.
     pub service: u32,
     /// Zero.

@@ -13,7 +13,7 @@ use abi::quic::ServerKey;
 use abi::service::{self, Ring};
 use abi::slot;
 use wire::ethernet::Addresses;
-use wire::{Be16, Be32, checksum, ipv6};
+use wire::{Be16, Be32, ipv6};
 
 use crate::content::{Content, Directory, stored};
 use crate::model::{Affinity, Flow, FlowHash, Instance, Mode, Service, Slot};
@@ -179,29 +179,9 @@ fn add_backends(content: &mut Content, instance: &Instance, index: usize) {
                 let key = (backend.address, backend.port.unwrap_or(0), protocol);
                 content.add_key(key, directory::DNAT_BACKEND, index as u32);
             }
-            Mode::L2Dsr => {}
-            Mode::Ipip | Mode::Gue => {
-                let entry = &mut content.backends[*backend_index];
-                entry.outer_sum = outer_sum(instance, service, backend);
-            }
+            Mode::L2Dsr | Mode::Ipip | Mode::Gue => {}
         }
     }
-}
-
-/// The sum of an outer IPv4 header's words that are the same in every packet.
-fn outer_sum(instance: &Instance, service: &Service, backend: &crate::model::Backend) -> u16 {
-    let (IpAddr::V4(source), IpAddr::V4(destination)) = (backend.source, backend.address) else {
-        return 0;
-    };
-    let protocol = match (service.mode, service.address) {
-        (Mode::Gue, _) => 17,
-        (_, IpAddr::V4(_)) => 4,
-        (_, IpAddr::V6(_)) => 41,
-    };
-    let ttl = instance.outer_ttl;
-    let start = [0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, protocol, 0, 0];
-    let header = [&start[..], &source.octets(), &destination.octets()].concat();
-    checksum::sum(&header, 0)
 }
 
 fn plain_backend(described: &crate::model::Backend) -> Backend {

@@ -149,13 +149,6 @@ impl Outer {
             let bits = Be32::new(self.entropy & 0xffff);
             Be32::from_raw(source.raw() & Be32::new(0xffff_0000).raw() | bits.raw())
         };
-        let sum = wire::checksum::Delta::from_folded(backend.outer_sum)
-            .word(
-                Be16::from_raw(0xffff),
-                Be16::new(u16::from(self.traffic_class)),
-            )
-            .word(Be16::from_raw(0xffff), total_length)
-            .double_word(source, varied);
         let header = Ipv4 {
             version_ihl: 0x45,
             traffic_class: self.traffic_class,
@@ -164,9 +157,13 @@ impl Outer {
             flags_fragment: ipv4::DONT_FRAGMENT,
             ttl: self.ttl,
             protocol: self.protocol,
-            checksum: Be16::from_raw(!sum.fold()),
+            checksum: Be16::new(0),
             source: varied,
             destination: backend.address.as_v4(),
+        };
+        let header = Ipv4 {
+            checksum: header.computed_checksum(),
+            ..header
         };
         packet.write(offset, &header).ok_or(Reason::Inconsistent)
     }

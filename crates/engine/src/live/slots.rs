@@ -57,7 +57,7 @@ pub(crate) struct Owners {
 
 /// How and when slots change.
 pub(crate) struct Circumstances<'a> {
-    /// Slots are steady at once.
+    /// Slots that get another owner remember no former one.
     pub(crate) at_once: bool,
     /// Indices of the backends that are alive.
     pub(crate) alive: &'a BTreeSet<u32>,
@@ -69,10 +69,12 @@ pub(crate) struct Circumstances<'a> {
 
 impl Circumstances<'_> {
     fn next(&self, before: State, owner: u32) -> State {
-        if self.at_once {
-            return State::Steady { current: owner };
+        match before {
+            State::Steady { .. } if self.at_once => State::Steady { current: owner },
+            // Flows that were noted while the service still tracked keep their backend.
+            _ if self.at_once && owner != before.current() => State::Settling { current: owner },
+            _ => before.change(owner, |backend| self.alive.contains(&backend)),
         }
-        before.change(owner, |backend| self.alive.contains(&backend))
     }
 
     fn note(&self, place: u32) -> Changing {
@@ -136,7 +138,7 @@ impl Circumstances<'_> {
         changes
     }
 
-    /// The same owners, of whom some may have died, and slots perhaps to be steady at once.
+    /// The same owners, of whom some may have died.
     pub(crate) fn keep(
         &self,
         region: Region,

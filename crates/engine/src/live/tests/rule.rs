@@ -85,6 +85,30 @@ fn a_slot_that_settles_at_once_waits_for_packets_on_their_way_too() {
 }
 
 #[test]
+fn a_service_that_stops_tracking_keeps_what_it_has_noted() {
+    let untracked = |hosts: &[u8]| Service {
+        track: Track::Never,
+        ..one(hosts)
+    };
+    let mut scene = Scene::over(&one(&[2, 3]));
+    let old = scene.index(2).unwrap();
+    scene.change(&one(&[3]));
+    let place = scene.place(TRANSITION);
+    scene.enter(1, place, old);
+    let applied = scene.change(&untracked(&[3]));
+    assert_eq!((applied.services_changed, applied.slots_changed), (1, 0));
+    assert_eq!(scene.states(), [32, 32, 0]);
+    // With another owner flows may move, those that are noted do not.
+    scene.change(&untracked(&[4]));
+    assert_eq!(scene.states(), [32, 0, 32]);
+    for _ in 0..3 {
+        scene.sweep();
+    }
+    assert_eq!(scene.states(), [63, 0, 1]);
+    assert_eq!(scene.place(SETTLING), place);
+}
+
+#[test]
 fn whatever_state_a_slot_gets_its_time_begins_then() {
     let draining = with_state(&one(&[2, 3]), 2, BackendState::Drain);
     let mut scene = Scene::over(&one(&[2, 3]));
