@@ -118,6 +118,11 @@ pub struct BackendPlan {
     pub backend: String,
     /// What becomes of it.
     pub change: BackendFate,
+    /// Whether answers to its flows are not found any more: they break. In mode `dnat` because it
+    /// answers for another service from then on, in `nat` because the address that the flows come
+    /// from is not the instance's any more.
+    #[serde(default)]
+    pub loses_answers: bool,
     /// Its fields that differ.
     pub fields: Vec<FieldPlan>,
     /// Share of new flows before, from 0 to 1.
@@ -243,6 +248,7 @@ fn backend(service: &ServicePreview, backend: &BackendPreview, counts: &FlowCoun
             BackendChange::Leaves => BackendFate::Leaves,
             BackendChange::Dies => BackendFate::Dies,
         },
+        loses_answers: backend.loses_answers,
         fields: fields(&backend.fields),
         share_before,
         share,

@@ -107,7 +107,7 @@ impl ServicePlan {
 impl BackendPlan {
     fn is_touched(&self) -> bool {
         let same = self.share_before.total_cmp(&self.share).is_eq();
-        self.change != BackendFate::Same || !same || !self.fields.is_empty()
+        self.change != BackendFate::Same || !same || self.loses_answers || !self.fields.is_empty()
     }
 
     fn write(&self, f: &mut Formatter<'_>, width: usize) -> fmt::Result {
@@ -131,9 +131,13 @@ impl BackendPlan {
             (known, true) => format!("{known} or more"),
             (known, false) => known.to_string(),
         };
-        let what = what.map(ToString::to_string);
+        let (sign, lost) = match self.loses_answers {
+            true => ('!', Some("its answers are not found any more")),
+            false => (sign, None),
+        };
+        let what = what.into_iter().chain(lost).map(ToString::to_string);
         let fields = self.fields.iter().map(ToString::to_string);
-        let words: Vec<String> = what.into_iter().chain(fields).collect();
+        let words: Vec<String> = what.chain(fields).collect();
         let name = &self.backend;
         let line = format!(
             "  {sign} {name:<width$}  {share:>18}  {flows:>10}  {}",

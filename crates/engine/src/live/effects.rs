@@ -202,7 +202,7 @@ impl ServicePreview {
 
 impl BackendPreview {
     fn loses_flows(&self) -> bool {
-        self.change == BackendChange::Dies || self.loses_source
+        self.change == BackendChange::Dies || self.loses_answers
     }
 
     /// Whether it keeps its flows and takes no new ones from now on.

@@ -9,7 +9,9 @@ use abi::quic::ServerKey;
 use wire::{ipv4, ipv6};
 
 use super::service::{Member, Roster, Standing};
-use crate::desired::{ForwardingMode, Prefix, Protocol, QuicServerId, ServicePort};
+use crate::desired::{
+    Backend, ForwardingMode, Prefix, Protocol, QuicServerId, Service, ServicePort,
+};
 use crate::directory::Key;
 
 /// The key of a prefix service.
@@ -80,19 +82,12 @@ impl Keys {
     }
 
     fn add_members(&mut self, service: &Roster, standing: Standing) {
-        let protocol = protocol_number(service.desired.id.protocol);
         let members = service.members.iter();
         for member in members.filter(|member| member.standing == standing) {
-            let key = |address, port, protocol| Key {
-                address,
-                port,
-                protocol,
-            };
             match service.desired.mode {
                 ForwardingMode::Dnat => {
-                    let port = service.desired.backend_port(&member.desired).unwrap_or(0);
-                    let address = member.desired.address;
-                    self.add(key(address, port, protocol), DNAT_BACKEND, service.index);
+                    let key = answer_key(&service.desired, &member.desired);
+                    self.add(key, DNAT_BACKEND, service.index);
                 }
                 // See `add_sources`.
                 ForwardingMode::Nat => {}
@@ -150,6 +145,15 @@ pub(crate) fn same(before: &Roster, after: &Roster) -> bool {
         [configured, all]
     };
     keys(before) == keys(after)
+}
+
+/// What answers of a backend of mode `dnat` are found by.
+pub(crate) fn answer_key(service: &Service, backend: &Backend) -> Key {
+    Key {
+        address: backend.address,
+        port: service.backend_port(backend).unwrap_or(0),
+        protocol: protocol_number(service.id.protocol),
+    }
 }
 
 /// What answers to one of our own addresses are found by.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use abi::slot::Slot;
 
 use super::plan::NextHops;
+use super::service::{Member, Roster, Standing};
 use super::{Applied, Live, Plan, Prepared};
 use crate::EngineError;
 use crate::desired::{Desired, ForwardingMode, ServiceId, Track};
@@ -20,8 +21,8 @@ use glass::Glass;
 pub struct Preview {
     /// In all; the flows that it would cost are in [`Self::disruption`].
     pub applied: Applied,
-    /// The services that it touches: those of the new configuration in its order, then those that
-    /// go.
+    /// The services that it touches: those of the new configuration in its order, then those whose
+    /// flows others take, then those that go.
     pub services: Vec<ServicePreview>,
 }
 
@@ -110,8 +111,9 @@ pub struct BackendPreview {
     /// Slots, before the change, whose flows without an entry in a table belong to it: nobody
     /// knows how many these are. Always 0 in mode `nat`.
     pub untold_slots: u32,
-    /// Mode `nat`: answers to the address that its flows come from are not ours any more.
-    pub loses_source: bool,
+    /// Answers to its flows are not found any more: in mode `nat` because the address that these
+    /// come from is not ours any more, in mode `dnat` because it answers for another service.
+    pub loses_answers: bool,
 }
 
 impl Live {
@@ -145,6 +147,8 @@ impl Live {
             let preview = glass.service(old.map(Arc::as_ref), new);
             preview.is_worth_telling().then_some(preview)
         });
+        let robbed = self.robbed(plan, &glass);
+        let robbed = robbed.map(|roster| glass.service(Some(roster), roster));
         let gone = plan.removed.iter().filter_map(|removed| {
             let old = self
                 .services
@@ -153,8 +157,27 @@ impl Live {
         });
         Preview {
             applied: plan.applied,
-            services: stays.chain(gone).collect(),
+            services: stays.chain(robbed).chain(gone).collect(),
         }
+    }
+
+    /// Services that are not touched themselves, but have a backend that leaves and answers for
+    /// another from now on.
+    fn robbed<'a>(
+        &'a self,
+        plan: &'a Plan,
+        glass: &'a Glass<'a>,
+    ) -> impl Iterator<Item = &'a Roster> {
+        let same = self.services.iter().filter(|(identity, roster)| {
+            let new = plan.services.get(identity);
+            plan.keys.is_some() && new.is_some_and(|new| Arc::ptr_eq(new, roster))
+        });
+        same.map(|(_, roster)| Arc::as_ref(roster))
+            .filter(|roster| {
+                let leaving = |member: &&Member| member.standing == Standing::Leaving;
+                let mut leaving = roster.members.iter().filter(leaving);
+                leaving.any(|member| glass.answers_are_lost(member, roster))
+            })
     }
 }
 
@@ -171,7 +194,7 @@ impl ServicePreview {
         let backend = |backend: &BackendPreview| {
             backend.change != BackendChange::Same
                 || !backend.fields.is_empty()
-                || backend.loses_source
+                || backend.loses_answers
         };
         self.change != Change::Changed
             || !self.fields.is_empty()

@@ -9,7 +9,7 @@ use super::fields::{backend_fields, differences, service_fields};
 use super::{BackendChange, BackendPreview, Change, FieldChange, ServicePreview};
 use crate::desired::{Backend, BackendState, ForwardingMode, Service, ServiceId, ServicePort};
 use crate::live::arena::Region;
-use crate::live::keys::{Keys, source_key};
+use crate::live::keys::{Keys, answer_key, source_key};
 use crate::live::service::{Member, Roster, Standing, changes_at_once};
 use crate::live::slots::state;
 use crate::live::{Live, Plan, entry};
@@ -167,13 +167,25 @@ impl Glass<'_> {
         };
         preview.slots[1] = after.slots;
         preview.takes_new[1] = taken(after);
-        let is_ours = |source| {
-            let key = source_key(source, new.desired.id.protocol);
-            let target = self.keys.directory.get(&key);
-            target.is_some_and(|target| target.kind & NAT_SOURCE != 0)
+        preview.loses_answers = self.answers_are_lost(before, new);
+    }
+
+    /// Whether answers to the flows of a backend of a service were found as its own, and are not any
+    /// more.
+    pub(super) fn answers_are_lost(&self, member: &Member, new: &Roster) -> bool {
+        let service = &new.desired;
+        let is_found = |keys: &Keys| match service.mode {
+            ForwardingMode::Nat => member.source.is_none_or(|source| {
+                let target = keys.directory.get(&source_key(source, service.id.protocol));
+                target.is_some_and(|target| target.kind & NAT_SOURCE != 0)
+            }),
+            ForwardingMode::Dnat => {
+                let target = keys.directory.get(&answer_key(service, &member.desired));
+                target.is_some_and(|target| target.service == new.index)
+            }
+            ForwardingMode::L2Dsr | ForwardingMode::Ipip | ForwardingMode::Gue => true,
         };
-        preview.loses_source = new.desired.mode == ForwardingMode::Nat
-            && before.source.is_some_and(|source| !is_ours(source));
+        is_found(&self.live.keys) && !is_found(self.keys)
     }
 
     /// How many slots lead flows without an entry to each backend.
@@ -227,7 +239,7 @@ fn preview_of(old: &Roster, member: &Member, untold: &HashMap<u32, u32>) -> Back
         takes_new: [taken(member); 2],
         index: Some(member.index),
         untold_slots: untold.get(&member.index).copied().unwrap_or(0),
-        loses_source: false,
+        loses_answers: false,
     }
 }
 
@@ -243,6 +255,6 @@ fn nobody(service: &Service, backend: &Backend, [old, new]: [String; 2]) -> Back
         takes_new: [false; 2],
         index: None,
         untold_slots: 0,
-        loses_source: false,
+        loses_answers: false,
     }
 }

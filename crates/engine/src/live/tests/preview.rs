@@ -104,6 +104,17 @@ fn assert_kept(said: &ServicePreview, before: &Picture, after: &Picture) {
     assert_eq!(new.count(), said.backends.iter().filter(fresh).count());
 }
 
+/// Flows of backends that live and answer for another service from now on: they lose no entry.
+fn taken(service: &ServicePreview, counts: &FlowCounts) -> u64 {
+    let backends = service.backends.iter();
+    let taken = backends.filter(|it| it.loses_answers && it.change != BackendChange::Dies);
+    let flows = taken.map(|backend| service.flows(backend, counts));
+    match service.mode {
+        ForwardingMode::Dnat => flows.sum(),
+        _ => 0,
+    }
+}
+
 #[test]
 fn a_change_does_what_was_said() {
     let mut seen = [0_u64; 5];
@@ -165,7 +176,8 @@ fn a_change_does_what_was_said() {
             assert_eq!(moved.sum::<u64>(), applied.slots_changed);
             let swept = scene.sweep();
             let lost = flows_lost + swept.lost;
-            assert_eq!(said.disruption(&counts).breaks, lost);
+            let taken = said.services.iter().map(|service| taken(service, &counts));
+            assert_eq!(said.disruption(&counts).breaks, lost + taken.sum::<u64>());
             let numbers = [
                 lost,
                 dies as u64,
@@ -347,6 +359,46 @@ fn another_source_address_breaks_no_flow_of_the_old_one() {
     other.nat.address = Some(Ipv4Addr::new(10, 0, 0, 1));
     let said = scene.live.preview(&scene.maps, &other, &next_hop).unwrap();
     assert_eq!(said, Preview::default());
+}
+
+#[test]
+fn a_backend_that_answers_for_another_service_breaks_the_flows_it_has_left() {
+    let [one, other] = [80, 81].map(|port| {
+        changed(&service(port, ForwardingMode::Dnat, &[2]), |one| {
+            one.backends[0].port = Some(80);
+        })
+    });
+    let rest = changed(&one, |one| one.backends = vec![backend(3)]);
+    let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
+    let roster = scene.live.services.values().next().cloned().unwrap();
+    speak_to(&mut scene, &roster, roster.members[0].index, 2);
+    scene.apply(&desired(std::slice::from_ref(&rest)));
+    let both = desired(&[rest.clone(), other]);
+    let said = scene.live.preview(&scene.maps, &both, &next_hop).unwrap();
+    let counts = flows_of(&scene.maps).unwrap();
+    let told: Vec<_> = said.services.iter().map(|service| service.id).collect();
+    assert_eq!(told, [both.services[1].id, rest.id]);
+    assert_eq!(said.disruption(&counts).breaks, 1);
+    assert!(said.can_break());
+    // As soon as the flow is over, nobody minds.
+    for _ in 0..2 {
+        scene.pass(WINDOW + TICK);
+        for _ in 0..4 {
+            scene.sweep();
+        }
+    }
+    let said = scene.live.preview(&scene.maps, &both, &next_hop).unwrap();
+    assert_eq!((said.services.len(), said.can_break()), (1, false));
+    // Once it has been taken, it is not taken again.
+    let mut scene = Scene::new(&both);
+    scene.apply(&both);
+    let more = [
+        both.services.clone(),
+        vec![service(82, ForwardingMode::Ipip, &[2])],
+    ]
+    .concat();
+    let said = scene.live.preview(&scene.maps, &desired(&more), &next_hop);
+    assert!(!said.unwrap().can_break());
 }
 
 #[test]
