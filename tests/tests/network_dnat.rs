@@ -5,7 +5,8 @@
 use std::net::{SocketAddr, SocketAddrV4};
 
 use evenkeel_tests::support::{
-    Connection, Family, PORT, Scene, Service, datagrams, dropped, reason, requests, transfer,
+    Connection, Family, PATIENCE, PORT, Scene, Service, datagrams, dropped, eventually, reason,
+    requests, transfer,
 };
 use lab::fetch::Datagram;
 use lab::topology::ROUTED;
@@ -51,6 +52,42 @@ fn requests_and_datagrams_of_both_families_are_answered_without_a_flow_table() {
             assert!(backend.packets > 0, "{}: {backend:?}", service.service);
         }
     }
+}
+
+#[test]
+fn the_hosts_own_connections_to_backends_are_no_answers_to_clients() {
+    let mut scene = Scene::new(&ROUTED, "own");
+    let checked = ["tcp", "http"].into_iter().flat_map(|kind| {
+        let port = if kind == "tcp" { PORT } else { SECOND };
+        Family::BOTH.map(|family| {
+            let service = Service::tcp(at(&scene, family, port), "dnat");
+            let backends = scene.backends(family);
+            let health =
+                format!("health = {{ type = \"{kind}\", interval = \"100ms\", fall = 1 }}");
+            service.to(&backends).with(&health)
+        })
+    });
+    let checked: Vec<_> = checked.collect();
+    scene.serve_all(SECOND);
+    scene.balance(&checked);
+    for port in [PORT, SECOND] {
+        for family in Family::BOTH {
+            let servers = requests(&scene.client(), at(&scene, family, port), REQUESTS);
+            assert_eq!(servers.len(), 2, "{servers:?}");
+        }
+    }
+    let passed = |scene: &Scene| -> Vec<(u64, u64)> {
+        let services = scene.status().services;
+        let backends = services.iter().flat_map(|service| &service.backends);
+        let health = backends.map(|backend| backend.health.as_ref().expect("a check"));
+        health.map(|it| (it.passed, it.failed)).collect()
+    };
+    let all = eventually("ten checks of each backend", PATIENCE, || {
+        let passed = passed(&scene);
+        passed.iter().all(|it| it.0 + it.1 > 10).then_some(passed)
+    });
+    assert!(all.len() == 8 && all.iter().all(|it| it.1 == 0), "{all:?}");
+    assert_eq!(dropped(&scene.status()), []);
 }
 
 #[test]

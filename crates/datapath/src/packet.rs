@@ -77,6 +77,8 @@ pub enum Way {
     Link(Link),
     /// It is larger than this, in bytes.
     TooBig(u32),
-    /// Only the host's stack can tell: a neighbour is not known yet, or it is for the host.
+    /// Only the host's stack can tell: a neighbour is not known yet, or the host does not forward.
     Host,
+    /// None: it is for the host itself, or no route leads there.
+    Nowhere,
 }

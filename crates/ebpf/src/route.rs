@@ -12,8 +12,9 @@ use crate::maps;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
-/// `BPF_FIB_LKUP_RET_SUCCESS` and `_FRAG_NEEDED`.
+/// `BPF_FIB_LKUP_RET_SUCCESS`, `_NOT_FWDED` and `_FRAG_NEEDED`.
 const SUCCESS: i64 = 0;
+const NOT_FORWARDED: i64 = 4;
 const FRAGMENTATION_NEEDED: i64 = 8;
 
 /// `struct bpf_fib_lookup` without its unions (include/uapi/linux/bpf.h).
@@ -65,6 +66,7 @@ pub(crate) fn ask<F: Family>(context: *mut xdp_md, ingress: u32, query: &RouteQu
             parameters.interface,
         )),
         FRAGMENTATION_NEEDED => Way::TooBig(u32::from(parameters.length)),
+        NOT_FORWARDED => Way::Nowhere,
         _ => Way::Host,
     }
 }

@@ -34,7 +34,12 @@ pub fn instance(seed: u64, hash: FlowHash) -> Instance {
         services: Vec::new(),
         backends: Vec::new(),
         hash,
-        routes: *random.pick(&[Routes::Back, Routes::Narrow(1000), Routes::Host]),
+        routes: *random.pick(&[
+            Routes::Back,
+            Routes::Narrow(1000),
+            Routes::Host,
+            Routes::Nowhere,
+        ]),
         outer_ttl: 63,
         outer_entropy: random.one_in(2),
         nat_ports: 20_000..=20_063,

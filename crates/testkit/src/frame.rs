@@ -1,7 +1,9 @@
 //! A frame in memory.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use abi::backend::Link;
-use abi::family::Family;
+use abi::family::{Address as _, Family};
 use datapath::{Packet, RouteQuery, Way};
 use wire::checksum::{self, Sum};
 use wire::ethernet::Addresses;
@@ -28,6 +30,24 @@ pub enum Routes {
     Narrow(u32),
     /// The host's stack takes care.
     Host,
+    /// The host itself is meant.
+    Nowhere,
+}
+
+impl Routes {
+    /// What they are for packets to `destination`.
+    #[must_use]
+    pub fn to(self, destination: IpAddr) -> Self {
+        match destination {
+            IpAddr::V6(address) if is_never_forwarded(address) => Self::Nowhere,
+            _ => self,
+        }
+    }
+}
+
+/// Whether the kernel looks no route up for it (`rt6_need_strict` in net/core/filter.c).
+fn is_never_forwarded(address: Ipv6Addr) -> bool {
+    address.is_multicast() || address.is_unicast_link_local() || address.is_loopback()
 }
 
 /// Bytes that a frame may grow by at its front: what the kernel guarantees (`XDP_PACKET_HEADROOM`).
@@ -97,9 +117,14 @@ impl Packet for Frame {
     }
 
     fn route<F: Family>(&self, query: &RouteQuery<F>) -> Way {
+        let destination = query.destination.stored().as_v6();
+        if F::IS_V6 && is_never_forwarded(destination.octets().into()) {
+            return Way::Nowhere;
+        }
         match self.routes {
             Routes::Narrow(mtu) if query.length > mtu => return Way::TooBig(mtu),
             Routes::Host => return Way::Host,
+            Routes::Nowhere => return Way::Nowhere,
             Routes::Back | Routes::Narrow(_) => {}
         }
         match self.read::<Addresses>(0) {

@@ -189,7 +189,6 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     let port = key.destination_port();
     let index = dnat_backend(tables, key.destination(), port, key.protocol())?;
     let service = tables.service(index)?;
-    found.service = index;
     let (address, port) = stateless::service_address::<F>(service, port);
     let way = packet.route::<F>(&RouteQuery {
         source: address,
@@ -198,7 +197,12 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
         protocol: F::ICMP,
         traffic_class: parsed.ip.traffic_class as u8,
     });
+    if way != Way::Nowhere {
+        found.service = index;
+    }
     let (parsed, link, reason) = match way {
+        // About a packet of the host's own.
+        Way::Nowhere => return None,
         Way::Link(link) => (*parsed, link, Reason::IcmpReplied),
         Way::Host if parsed.ip.ttl <= 1 => return Some(Reason::TtlExceeded),
         Way::Host => {

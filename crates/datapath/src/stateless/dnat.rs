@@ -1,6 +1,7 @@
 //! Mode `dnat`: the destination becomes the backend, port too; answers come back through the
 //! instance and get the service's address as source again. Nothing is remembered.
 
+use abi::NO_INDEX;
 use abi::backend::{Backend, Link};
 use abi::family::{Address as _, Family};
 use abi::flow::FlowKey as _;
@@ -112,6 +113,7 @@ pub(crate) fn transport<F: Family, P: Packet>(
 }
 
 /// An answer: its source becomes the service's address, and the host's routes say where it goes.
+/// One to the host itself is of a connection of its own, as health checks have, and stays as it is.
 #[inline(always)]
 pub(crate) fn reply<F: Header, P: Packet, T: Tables>(
     packet: &mut P,
@@ -123,9 +125,6 @@ pub(crate) fn reply<F: Header, P: Packet, T: Tables>(
     let Some(service) = tables.service(index) else {
         return Reason::Inconsistent;
     };
-    if parsed.ip.ttl <= 1 {
-        return Reason::TtlExceeded;
-    }
     let (address, port) = service_address::<F>(service, parsed.key.source_port());
     let becomes = Becomes::source(parsed, address, port);
     let way = packet.route::<F>(&RouteQuery {
@@ -135,10 +134,17 @@ pub(crate) fn reply<F: Header, P: Packet, T: Tables>(
         protocol: parsed.key.protocol(),
         traffic_class: parsed.ip.traffic_class as u8,
     });
+    if way == Way::Nowhere {
+        found.service = NO_INDEX;
+        return Reason::NotForService;
+    }
+    if parsed.ip.ttl <= 1 {
+        return Reason::TtlExceeded;
+    }
     let link = match way {
         Way::Link(link) => link,
         Way::TooBig(mtu) => return found.too_big(mtu),
-        Way::Host => return by_host(packet, parsed, &becomes),
+        Way::Host | Way::Nowhere => return by_host(packet, parsed, &becomes),
     };
     if rewrite(packet, parsed, &becomes, &link).is_none() {
         return Reason::Inconsistent;

@@ -166,7 +166,8 @@ impl Model {
         let index = self.instance.dnat_service(&sent.reversed())?;
         let service = &self.instance.services[index];
         let back = rewrite::back(arrival.frame, arrival.interface);
-        let (link, hops_taken) = match self.instance.routes {
+        let (link, hops_taken) = match self.instance.routes.to(outer.destination) {
+            Routes::Nowhere => return None,
             Routes::Narrow(mtu) if outer.length() > mtu as usize => {
                 return Some(arrival.dropped(Reason::NextHopUnknown, index, None));
             }

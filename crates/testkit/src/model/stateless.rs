@@ -152,6 +152,10 @@ impl Model {
             flow,
         } = ours;
         let service = &self.instance.services[index];
+        let routes = self.instance.routes.to(packet.destination);
+        if routes == Routes::Nowhere {
+            return arrival.unchanged(Reason::NotForService);
+        }
         if packet.hops <= 1 {
             return arrival.dropped(Reason::TtlExceeded, index, None);
         }
@@ -160,7 +164,7 @@ impl Model {
         if let Some(port) = service.port {
             becomes.source.set_port(port);
         }
-        match self.instance.routes {
+        match routes {
             Routes::Narrow(mtu) if packet.length() > mtu as usize => {
                 arrival.too_big(packet, mtu as usize, index, None)
             }
@@ -170,7 +174,7 @@ impl Model {
                 rewrite::readdress(&mut frame, packet, &becomes, packet.hops - 1);
                 arrival.forwarded(Reason::Replied, Some(index), None, link.interface, frame)
             }
-            Routes::Host => {
+            Routes::Host | Routes::Nowhere => {
                 let mut frame = arrival.frame.to_vec();
                 rewrite::readdress(&mut frame, packet, &becomes, packet.hops);
                 arrival.forwarded(Reason::RepliedByHost, Some(index), None, 0, frame)
