@@ -279,6 +279,37 @@ fn a_backend_that_was_down_stays_so_in_the_next_process_until_it_has_risen() {
     assert_eq!(servers(&scene), ["h2", "h3"]);
 }
 
+#[test]
+fn a_backend_that_came_back_after_health_was_saved_last_keeps_its_connections_in_the_next_process()
+{
+    let mut scene = Scene::new(&ROUTED, "healthstale");
+    scene.balance(&service(&scene, "nat", &[&check("type = \"tcp\"")]));
+    until_all_up(&scene);
+    scene.kill_server("h2", PORT);
+    until_health(&scene, "h2", State::Down);
+    let health_file = scene.file("health");
+    let stale = eventually("what is known to be saved", PATIENCE, || {
+        let text = fs::read_to_string(&health_file).ok()?;
+        text.contains(r#""verdict":"down""#).then_some(text)
+    });
+    scene.serve("h2", PORT);
+    until_all_up(&scene);
+    let holding = hold(&scene.client(), scene.target(), CONNECTIONS);
+    let had = holding.report().by_server["h2"];
+    // Killed before that was saved.
+    scene.balancer().kill().unwrap();
+    fs::write(&health_file, stale).unwrap();
+    let path = scene.folder().path().join("config.toml");
+    scene.run(&format!("--config {} --keep", path.display()));
+    until_all_up(&scene);
+    assert_used(&holding, "after a restart");
+    let report = holding.finish().unwrap();
+    assert_eq!(report.broken, [], "{report}");
+    assert_eq!(report.alive["h2"], had, "{report}");
+    let said = event(&scene, "h2", "unknown").expect("an event");
+    assert!(said.contains("took connections"), "{said}");
+}
+
 /// Says what the test wants said, to whoever connects.
 fn agent(scene: &Scene, host: &str) -> Arc<Mutex<String>> {
     let words = Arc::new(Mutex::new("up ready 100%".to_owned()));

@@ -74,6 +74,7 @@ mod tests {
         BackendPlan {
             backend: name.into(),
             change,
+            loses_answers: false,
             fields: Vec::new(),
             share_before: shares[0],
             share: shares[1],

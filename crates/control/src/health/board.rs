@@ -253,6 +253,22 @@ impl Board {
         transitions
     }
 
+    /// Somebody took new flows when the process before this one ended, whatever was saved.
+    pub(crate) fn doubt(
+        &mut self,
+        (service, backend): (ServiceId, Endpoint),
+        now: Moment,
+    ) -> Option<Transition> {
+        let machine = self.services.get_mut(&service)?.get_mut(&backend)?;
+        let step = machine.doubt(now)?;
+        self.unsaved = true;
+        Some(Transition {
+            service,
+            backend,
+            step,
+        })
+    }
+
     /// Takes a result.
     pub(crate) fn observe(
         &mut self,

@@ -233,6 +233,18 @@ impl Machine {
         self.step(before, reason, now)
     }
 
+    /// Forgets that it was out, if that is what was known last: it had flows all the same.
+    pub(crate) fn doubt(&mut self, now: Moment) -> Option<Step> {
+        let before = self.state(now.at);
+        if !matches!(before, State::Down | State::Maintenance) {
+            return None;
+        }
+        (self.memory.verdict, self.streak) = (Verdict::Unknown, 0);
+        (self.memory.agent_down, self.memory.asked) = (false, Asked::Nothing);
+        let reason = "it took connections when the process before this one ended";
+        self.step(before, reason, now)
+    }
+
     pub(crate) fn state(&self, now: Instant) -> State {
         match (&self.memory, self.rising(now)) {
             (memory, _) if memory.asked == Asked::Maintenance => State::Maintenance,

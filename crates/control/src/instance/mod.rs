@@ -225,16 +225,14 @@ async fn begin(
     let mut health = Health::start(files.health());
     // Before there are next hops: most checks need none, and so some know before packets flow.
     health.set_subjects(checked);
-    let (desired, conditions) = health::at_start(&health, checked);
     let events = Events::default();
-    let known = (configuration, health.reader());
-    let (mut instance, next_hops) = start::start(options, desired, known, events.clone()).await?;
+    let (instance, next_hops) =
+        start::start(options, configuration, &health, events.clone()).await?;
     let status = instance.status()?;
     if listeners.metrics.is_some() {
         listeners.exporter.begin(&status);
     }
     start::describe(&status, out)?;
-    instance.note_conditions(conditions);
     let targets = instance.targets();
     let running = Running {
         instance: Arc::new(Mutex::new(instance)),

@@ -5,21 +5,21 @@ use std::time::{Duration, Instant as Clock};
 
 use engine::EngineError;
 use engine::dataplane::{AttachedMode, DataPlane, program_name};
-use engine::desired::{Backend, Desired, Service};
+use engine::desired::{Backend, BackendState, Desired, Service, ServiceId};
 use engine::image::Image;
-use engine::live::Live;
+use engine::live::{BackendView, Live, Standing};
 use engine::maps::Maps as _;
 use engine::pins::Pins;
 use engine::sweep::Ages;
 use tracing::warn;
 
 use super::counted::Counted;
-use super::health::Conditions;
+use super::health::{Conditions, at_start};
 use super::interfaces::LastTold;
 use super::state::{Instance, Leave, Reach};
 use super::{Configuration, RunError, RunOptions, running};
 use crate::event::{Events, What};
-use crate::health::BoardReader;
+use crate::health::{Endpoint, Health};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
 use crate::status::{ApplyStatus, BackendStatus, InterfaceStatus, Status};
 
@@ -30,10 +30,11 @@ pub(super) const NEIGHBOUR_PATIENCE: Duration = Duration::from_secs(4);
 /// earlier process has left, which is then as before if this fails.
 pub(super) async fn start(
     options: RunOptions,
-    desired: Desired,
-    (configuration, board): (Configuration, BoardReader),
+    configuration: Configuration,
+    health: &Health,
     events: Events,
 ) -> Result<(Instance, NextHops), RunError> {
+    let (mut desired, mut conditions) = at_start(health, configuration.checked());
     if desired.interfaces.is_empty() {
         return Err(RunError::NoInterface);
     }
@@ -59,6 +60,9 @@ pub(super) async fn start(
         true => Live::adopt_plane(&mut plane)?,
         false => Live::new(plane.settings(), plane.room(), engine::tick()),
     };
+    if health.doubt(in_use(&live)) {
+        (desired, conditions) = at_start(health, configuration.checked());
+    }
     let mut instance = Instance {
         name: options.name,
         started: Clock::now(),
@@ -73,7 +77,7 @@ pub(super) async fn start(
         events,
         told: LastTold::default(),
         configuration,
-        board,
+        board: health.reader(),
         conditions: Conditions::default(),
         applies: ApplyStatus::default(),
         netlink_overruns: 0,
@@ -101,8 +105,21 @@ pub(super) async fn start(
         version: env!("CARGO_PKG_VERSION").into(),
         adopted,
     });
+    instance.note_conditions(conditions);
     next_hops.set_targets(instance.targets());
     Ok((instance, next_hops))
+}
+
+/// The backends that take new flows.
+fn in_use(live: &Live) -> impl Iterator<Item = (ServiceId, Endpoint)> {
+    live.services().flat_map(|view| {
+        let service = view.desired();
+        let takes_new = |it: &BackendView<'_>| {
+            it.standing == Standing::Configured && it.desired.state == BackendState::Up
+        };
+        let backends = view.backends().filter(takes_new);
+        backends.map(|it| (service.id, Endpoint::of(service, it.desired)))
+    })
 }
 
 fn fill_and_attach(
