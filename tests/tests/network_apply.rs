@@ -49,8 +49,12 @@ fn servers(scene: &Scene) -> Vec<String> {
 
 /// A connection from this port, and who has it.
 fn held(scene: &Scene, port: u16) -> (Connection, String) {
-    let client = SocketAddrV4::new(scene.address("client"), port);
-    let (vip, host) = (scene.vip(), scene.host("client"));
+    held_by(scene, "client", port)
+}
+
+fn held_by(scene: &Scene, client: &str, port: u16) -> (Connection, String) {
+    let (vip, host) = (scene.vip(), scene.host(client));
+    let client = SocketAddrV4::new(scene.address(client), port);
     let open = host.inside(|| Connection::open(client, vip));
     let mut connection = open.expect("a namespace").expect("a connection");
     let server = connection.ask().expect("an answer").server;
@@ -98,6 +102,26 @@ fn what_would_break_flows_is_told_and_not_applied_unless_that_is_allowed() {
     assert!(configuration.differs[0].contains("other.toml is in force, not"));
     done(&scene, "reload");
     assert_eq!(servers(&scene), ["h2", "h3"]);
+}
+
+#[test]
+fn an_interface_is_not_let_go_without_leave() {
+    let scene = Scene::in_mode("nat", "interface");
+    let (mut connection, server) = held_by(&scene, "c1", 40_000);
+    let text = std::fs::read_to_string(scene.folder().path().join("config.toml")).unwrap();
+    let fewer = text.replace("[\"eth0\", \"eth1\"]", "[\"eth1\"]");
+    assert_ne!(fewer, text);
+    let file = scene.folder().write("fewer.toml", fewer);
+    let file = file.display();
+    for command in ["plan", "apply"] {
+        let refused = scene.command(&format!("{command} {file}"));
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        let said = "packets of eth0 are not balanced any more";
+        assert!(refused.stdout.contains(said), "{}", refused.stdout);
+    }
+    assert_eq!(connection.ask().unwrap().server, server);
+    done(&scene, &format!("apply {file} --allow-disruption"));
+    assert_eq!(scene.programs().len(), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a configuration would change in a running instance, for people and for programs.
 
+mod settings;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -22,6 +23,12 @@ pub struct PlanReport {
     /// Services that would be touched: those of the new configuration in its order, then those that
     /// would go.
     pub services: Vec<ServicePlan>,
+    /// Fields outside of services that are configured differently, as the file calls them.
+    #[serde(default)]
+    pub settings: Vec<FieldPlan>,
+    /// Interfaces whose packets are not balanced any more: their flows break.
+    #[serde(default)]
+    pub interfaces_released: Vec<String>,
     /// Services that were not there before.
     pub services_added: u64,
     /// Services of which anything is configured differently.
@@ -170,15 +177,28 @@ pub fn report<M: Maps>(
     next_hops: &NextHops<'_>,
 ) -> Result<PlanReport, EngineError> {
     let preview = live.preview(maps, new, next_hops)?;
+    let old = live.desired();
     // Reads all tables of flows: not needed if nothing is touched.
     let counts = match preview.services.is_empty() {
         true => FlowCounts::default(),
         false => flows_of(maps)?,
     };
-    Ok(told(&preview, &counts))
+    let interfaces = settings::released(old, new);
+    let mut report = told(&preview, &counts);
+    report.settings = settings::differences(old, new);
+    report.breaks_unknown |= releases_interfaces(old, new);
+    report.interfaces_released = interfaces.into_iter().map(str::to_owned).collect();
+    Ok(report)
 }
 
-/// The report of a preview if flows would break, or might; `None` if none would.
+/// Whether packets of an interface that is in use are balanced no more.
+#[must_use]
+pub fn releases_interfaces(old: &Desired, new: &Desired) -> bool {
+    !old.services.is_empty() && !settings::released(old, new).is_empty()
+}
+
+/// The report of a preview if flows would break, or might; `None` if none would. Of settings it says
+/// nothing ([`releases_interfaces`]).
 ///
 /// # Errors
 /// Tables of flows cannot be read.
@@ -195,6 +215,8 @@ fn told(preview: &Preview, counts: &FlowCounts) -> PlanReport {
     let services = preview.services.iter();
     PlanReport {
         services: services.map(|preview| service(preview, counts)).collect(),
+        settings: Vec::new(),
+        interfaces_released: Vec::new(),
         services_added: applied.services_added,
         services_changed: applied.services_changed,
         services_removed: applied.services_removed,

@@ -240,6 +240,12 @@ impl Instance {
         desired: &Desired,
         leave: Leave,
     ) -> Result<Outcome, EngineError> {
+        if leave == Leave::ToBreakNothing && plan::releases_interfaces(self.desired(), desired) {
+            let reach = &self.reach;
+            let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+            let report = plan::report(&self.live, &self.plane, desired, &next_hop)?;
+            return Ok(Outcome::WouldBreak(Box::new(report)));
+        }
         if let Some(settings) = self.other_settings(desired)? {
             if let Some(refusal) = self.refusal(desired, leave)? {
                 return Ok(refusal);

@@ -4,6 +4,7 @@ use engine::EngineError;
 use engine::pins::Pins;
 
 use super::lock::InstanceLock;
+use super::name::socket_path;
 use super::saved::SavedFiles;
 use crate::api::{self, ApiError};
 
@@ -52,5 +53,7 @@ pub async fn stop(name: &str, keep: bool) -> Result<Stopped, StopError> {
     }
     Pins::of(name).remove()?;
     SavedFiles::of(name).remove();
+    // A process that was killed could not. If it cannot be removed, the next one does.
+    let _ = std::fs::remove_file(socket_path(name));
     Ok(Stopped::Balancing)
 }

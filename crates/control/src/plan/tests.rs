@@ -21,6 +21,24 @@ fn next_hop(_: &Service, _: &engine::desired::Backend) -> Option<NextHop> {
 
 /// What the second file would change in an instance that runs the first.
 fn plan(old: &str, new: &str) -> PlanReport {
+    let (report, shorter) = reports(old, new);
+    // The shorter way to what would break.
+    let disrupting = report.breaks_anything().then(|| PlanReport {
+        settings: Vec::new(),
+        ..report.clone()
+    });
+    assert_eq!(shorter, disrupting);
+    report
+}
+
+/// The same, of which the shorter way knows nothing.
+fn plan_of_settings(old: &str, new: &str) -> PlanReport {
+    let (report, shorter) = reports(old, new);
+    assert_eq!(shorter, None);
+    report
+}
+
+fn reports(old: &str, new: &str) -> (PlanReport, Option<PlanReport>) {
     let read = |text| parse("lb.toml", text).unwrap().desired;
     let (old, new) = (read(old), read(new));
     let mut maps = Image::build(&Desired::default(), next_hop).unwrap();
@@ -30,12 +48,29 @@ fn plan(old: &str, new: &str) -> PlanReport {
     let before = maps.clone();
     let report = report(&live, &maps, &new, &next_hop).unwrap();
     assert_eq!(maps, before);
-    // The shorter way to what would break.
-    let disrupting = report.breaks_anything().then(|| report.clone());
     let preview = live.preview(&maps, &new, &next_hop).unwrap();
-    let found = disruption(&preview, &maps).unwrap();
-    assert_eq!(found, disrupting);
-    report
+    let shorter = disruption(&preview, &maps).unwrap();
+    (report, shorter)
+}
+
+#[test]
+fn settings_are_told_and_an_interface_that_goes_breaks_flows() {
+    let service = "[[service]]\naddress = \"tcp://10.0.0.10:80\"\nbackends = [\"10.0.0.2\"]\n";
+    let both = format!("interfaces = [\"eth0\", \"eth1\"]\n{service}");
+    let limits = format!("{both}[limits]\nflows = 1000\n");
+    let report = plan(&both, &limits);
+    assert!(!report.breaks_anything());
+    let text = report.to_string();
+    assert!(text.contains("~ [limits] flows: 262144 -> 1000"), "{text}");
+    let one = format!("interfaces = [\"eth1\"]\n{service}");
+    let report = plan_of_settings(&both, &one);
+    assert!(report.breaks_anything());
+    assert_eq!(report.interfaces_released, ["eth0"]);
+    let text = report.to_string();
+    assert!(text.contains("~ interfaces: eth0, eth1 -> eth1"), "{text}");
+    assert!(text.contains("! packets of eth0 are not"), "{text}");
+    assert!(!plan(&one, &both).breaks_anything());
+    assert_eq!(plan(&both, &both).to_string(), "nothing would change");
 }
 
 const OLD: &str = r#"

@@ -9,7 +9,7 @@ use super::{BackendFate, BackendPlan, FieldPlan, PlanReport, ServiceFate, Servic
 
 impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.services.is_empty() {
+        if self.services.is_empty() && self.settings.is_empty() {
             return f.write_str("nothing would change");
         }
         writeln!(
@@ -22,6 +22,15 @@ impl fmt::Display for PlanReport {
             self.backends_removed,
             self.backends_died,
         )?;
+        if !self.settings.is_empty() {
+            writeln!(f)?;
+        }
+        for setting in &self.settings {
+            writeln!(f, "~ {setting}")?;
+        }
+        for interface in &self.interfaces_released {
+            writeln!(f, "! packets of {interface} are not balanced any more")?;
+        }
         for service in &self.services {
             writeln!(f, "\n{service}")?;
         }

@@ -207,11 +207,13 @@ impl Glass<'_> {
         untold
     }
 
-    /// Whose packets a new service gets.
+    /// Whose packets a new service gets. Not of one of mode `nat`, if it is `nat` itself: flows that
+    /// are known are found before any service is looked at.
     fn takes_from(&self, service: &Service) -> Vec<ServiceId> {
-        let id = service.id;
-        let before = self.live.desired.services.iter().map(|service| service.id);
-        let takes = before.filter(|other| {
+        let (id, nat) = (service.id, ForwardingMode::Nat);
+        let before = self.live.desired.services.iter();
+        let before = before.filter(|other| other.mode != nat || service.mode != nat);
+        let takes = before.map(|other| other.id).filter(|other| {
             *other != id
                 && other.protocol == id.protocol
                 && other.address.covers(id.address)

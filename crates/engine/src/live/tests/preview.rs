@@ -346,6 +346,20 @@ fn a_service_that_says_more_takes_packets_from_one_that_says_less() {
 }
 
 #[test]
+fn a_service_of_nat_takes_no_flows_from_another_of_nat() {
+    let mut all = service(80, ForwardingMode::Nat, &[2]);
+    all.id.port = ServicePort::Any;
+    let scene = Scene::new(&desired(std::slice::from_ref(&all)));
+    let taken = |mode| {
+        let both = desired(&[all.clone(), service(80, mode, &[3])]);
+        let said = scene.live.preview(&scene.maps, &both, &next_hop).unwrap();
+        said.services[0].takes_from.clone()
+    };
+    assert_eq!(taken(ForwardingMode::Nat), []);
+    assert_eq!(taken(ForwardingMode::Dnat), [all.id]);
+}
+
+#[test]
 fn another_source_address_breaks_no_flow_of_the_old_one() {
     let one = desired(&[service(80, ForwardingMode::Nat, &[2, 3])]);
     let mut scene = Scene::new(&one);
