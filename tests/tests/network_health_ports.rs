@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use control::status::BackendStatus;
 use evenkeel_tests::support::{PATIENCE, Scene, eventually, requests};
 use lab::Host;
 use lab::topology::TUTORIAL;
@@ -44,4 +45,29 @@ fn the_answers_to_checks_are_no_clients() {
             .then_some(())
     });
     assert!(checked(&scene).iter().all(|(_, failed)| *failed == 0));
+}
+
+#[test]
+fn a_service_of_every_port_leaves_the_hosts_checks_alone() {
+    let mut scene = Scene::new(&TUTORIAL, "everyport");
+    let config = CONFIG
+        .replace("10.0.0.10:8000", "10.0.0.10:*")
+        .replace("type = \"http\"", "type = \"http\", port = 8000");
+    scene.run_config(&config, "auto");
+    let passed = |scene: &Scene| -> Vec<u64> {
+        let status = scene.status();
+        let backends = status.services[0].backends.iter();
+        let health = backends.filter_map(|backend| backend.health.as_ref());
+        health.map(|health| health.passed).collect()
+    };
+    eventually("twenty good checks of each", PATIENCE, || {
+        let passed = passed(&scene);
+        (passed.len() == 2 && passed.iter().all(|passed| *passed > 20)).then_some(())
+    });
+    let status = scene.status();
+    let mut backends = status.services[0].backends.iter();
+    let health = |it: &BackendStatus| it.health.as_ref().map(|health| health.failed);
+    assert!(backends.all(|it| health(it) == Some(0)), "{status:?}");
+    let by_server = requests(&scene.client(), scene.vip().into(), 40);
+    assert_eq!(by_server.len(), 2, "{by_server:?}");
 }

@@ -63,6 +63,7 @@ fn what_a_killed_process_left_is_ended_by_stop() {
     assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
     assert!(scene.programs().is_empty());
     assert!(!Pins::of(scene.balancer_host().namespace()).exist());
+    assert!(!scene.file("sock").exists());
 }
 
 #[test]

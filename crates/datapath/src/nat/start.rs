@@ -1,5 +1,6 @@
 //! The first packet of a flow.
 
+use abi::NO_INDEX;
 use abi::control::feature;
 use abi::family::Family;
 use abi::flow::{Flow as _, FlowKey as _};
@@ -25,18 +26,29 @@ pub(super) fn start<F: Header, P: Packet, T: Tables + FamilyTables<F>>(
     orphaned: bool,
     found: &mut Findings,
 ) -> Reason {
+    let destination = parsed.key.destination_port();
+    if is_no_opening(parsed, orphaned) && tables.settings().is_kept(destination) {
+        // Of a service of every port, to a health check of the host's own: nobody else has that port.
+        found.belongs(NO_INDEX, NO_INDEX);
+        return Reason::NotForService;
+    }
     check(parsed, orphaned)
         .and_then(|()| try_start(packet, tables, parsed, found))
         .unwrap_or_else(|reason| reason)
 }
 
+/// TCP that begins no connection.
+#[inline(always)]
+fn is_no_opening<F: Family>(parsed: &Parsed<F>, orphaned: bool) -> bool {
+    parsed.segment.transport == Transport::Tcp && !parsed.segment.is_opening() && !orphaned
+}
+
 #[inline(always)]
 fn check<F: Family>(parsed: &Parsed<F>, orphaned: bool) -> Result<(), Reason> {
-    let transport = parsed.segment.transport;
-    if transport == Transport::Tcp && !parsed.segment.is_opening() && !orphaned {
+    if is_no_opening(parsed, orphaned) {
         return Err(Reason::NoFlow);
     }
-    if transport == Transport::LaterFragment {
+    if parsed.segment.transport == Transport::LaterFragment {
         return Err(Reason::LaterFragment);
     }
     if parsed.ip.ttl <= 1 {
