@@ -416,6 +416,20 @@ impl Scene {
         serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
     }
 
+    /// Checks of each backend of each service that were good, and that were bad, so far.
+    ///
+    /// # Panics
+    /// One is not checked.
+    #[must_use]
+    pub fn checks(&self) -> Vec<(u64, u64)> {
+        let services = self.status().services;
+        let backends = services.iter().flat_map(|service| &service.backends);
+        let health = backends.map(|backend| backend.health.as_ref().expect("a check"));
+        health
+            .map(|health| (health.passed, health.failed))
+            .collect()
+    }
+
     /// Whether the instance has a socket, whoever is at its other end.
     #[must_use]
     pub fn has_socket(&self) -> bool {

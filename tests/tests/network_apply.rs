@@ -125,6 +125,38 @@ fn an_interface_is_not_let_go_without_leave() {
 }
 
 #[test]
+fn what_the_process_does_is_planned_and_what_apply_would_refuse_is_refused() {
+    let scene = started("process", "");
+    let plain = config(BOTH, "");
+    let write = |name: &str, text: String| scene.folder().write(name, text).display().to_string();
+    let nowhere = write("nowhere.toml", plain.replace("veth6", "nope0"));
+    for command in ["plan", "apply"] {
+        let refused = scene.command(&format!("{command} {nowhere}"));
+        assert_eq!(refused.code, Some(1), "{command}: {}", refused.stdout);
+        assert!(refused.stderr.contains("nope0"), "{}", refused.stderr);
+    }
+    let metrics = "[metrics]\nlisten = \"127.0.0.1:9464\"\n";
+    let served = write("served.toml", plain.clone() + metrics);
+    let checked = plain.replace("backends =", "health = \"tcp\"\nbackends =");
+    let checked = write("checked.toml", checked);
+    let told = done(&scene, &format!("plan {served}"));
+    assert!(
+        told.contains("~ [metrics] listen: none -> 127.0.0.1:9464"),
+        "{told}"
+    );
+    let told = done(&scene, &format!("plan {checked}"));
+    let expected = format!("~ health of {SERVICE}: not checked -> tcp");
+    assert!(told.contains(&expected), "{told}");
+    // What the process serves counts, not what was applied last.
+    let warned = |file: &str| scene.command(&format!("apply {file}")).stderr;
+    for _ in 0..2 {
+        assert!(warned(&served).contains("[metrics]: they are served as before"));
+    }
+    let plain = write("plain.toml", plain);
+    assert!(!warned(&plain).contains("[metrics]"));
+}
+
+#[test]
 fn what_needs_more_room_is_planned_and_applied_without_leave() {
     let scene = started("room", "");
     let (mut connection, server) = held(&scene, 40_000);

@@ -76,15 +76,9 @@ fn the_hosts_own_connections_to_backends_are_no_answers_to_clients() {
             assert_eq!(servers.len(), 2, "{servers:?}");
         }
     }
-    let passed = |scene: &Scene| -> Vec<(u64, u64)> {
-        let services = scene.status().services;
-        let backends = services.iter().flat_map(|service| &service.backends);
-        let health = backends.map(|backend| backend.health.as_ref().expect("a check"));
-        health.map(|it| (it.passed, it.failed)).collect()
-    };
     let all = eventually("ten checks of each backend", PATIENCE, || {
-        let passed = passed(&scene);
-        passed.iter().all(|it| it.0 + it.1 > 10).then_some(passed)
+        let checks = scene.checks();
+        checks.iter().all(|it| it.0 + it.1 > 10).then_some(checks)
     });
     assert!(all.len() == 8 && all.iter().all(|it| it.1 == 0), "{all:?}");
     assert_eq!(dropped(&scene.status()), []);

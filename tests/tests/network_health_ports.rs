@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use control::status::BackendStatus;
 use evenkeel_tests::support::{PATIENCE, Scene, eventually, requests};
 use lab::Host;
 use lab::topology::TUTORIAL;
@@ -28,23 +27,15 @@ fn the_answers_to_checks_are_no_clients() {
     scene.run_config(CONFIG, "auto");
     let by_server = requests(&scene.client(), scene.vip().into(), 900);
     assert_eq!(by_server.len(), 2, "{by_server:?}");
-    let checked = |scene: &Scene| -> Vec<(u64, u64)> {
-        let status = scene.status();
-        let backends = status.services[0].backends.iter();
-        let health = backends.filter_map(|backend| backend.health.as_ref());
-        health
-            .map(|health| (health.passed, health.failed))
-            .collect()
-    };
-    let before = checked(&scene);
+    let before = scene.checks();
     eventually("twenty more checks of each", PATIENCE, || {
-        let now = checked(&scene);
+        let now = scene.checks();
         let mut pairs = now.iter().zip(&before);
         pairs
             .all(|(now, before)| now.0 + now.1 > before.0 + before.1 + 20)
             .then_some(())
     });
-    assert!(checked(&scene).iter().all(|(_, failed)| *failed == 0));
+    assert!(scene.checks().iter().all(|(_, failed)| *failed == 0));
 }
 
 #[test]
@@ -54,20 +45,11 @@ fn a_service_of_every_port_leaves_the_hosts_checks_alone() {
         .replace("10.0.0.10:8000", "10.0.0.10:*")
         .replace("type = \"http\"", "type = \"http\", port = 8000");
     scene.run_config(&config, "auto");
-    let passed = |scene: &Scene| -> Vec<u64> {
-        let status = scene.status();
-        let backends = status.services[0].backends.iter();
-        let health = backends.filter_map(|backend| backend.health.as_ref());
-        health.map(|health| health.passed).collect()
-    };
-    eventually("twenty good checks of each", PATIENCE, || {
-        let passed = passed(&scene);
-        (passed.len() == 2 && passed.iter().all(|passed| *passed > 20)).then_some(())
+    let all = eventually("twenty checks of each", PATIENCE, || {
+        let checks = scene.checks();
+        checks.iter().all(|it| it.0 + it.1 > 20).then_some(checks)
     });
-    let status = scene.status();
-    let mut backends = status.services[0].backends.iter();
-    let health = |it: &BackendStatus| it.health.as_ref().map(|health| health.failed);
-    assert!(backends.all(|it| health(it) == Some(0)), "{status:?}");
+    assert!(all.len() == 2 && all.iter().all(|it| it.1 == 0), "{all:?}");
     let by_server = requests(&scene.client(), scene.vip().into(), 40);
     assert_eq!(by_server.len(), 2, "{by_server:?}");
 }

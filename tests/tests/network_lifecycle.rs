@@ -52,6 +52,9 @@ fn what_a_killed_process_left_is_ended_by_stop() {
         refused.stderr
     );
     scene.balancer().kill().unwrap();
+    let refused = scene.command("status");
+    let expected = "balanced without a process";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     let refused = scene.command("stop --keep");
     assert_eq!(refused.code, Some(1));
     assert!(
@@ -124,7 +127,8 @@ fn a_second_run_of_the_same_instance_is_refused_and_the_first_goes_on() {
     let other = format!("{name}-other");
     let refused = scene.command(&format!("run {RUN} --instance {other}"));
     assert_eq!(refused.code, Some(1));
-    for expected in ["veth6 has an XDP program already", "stop that first", &name] {
+    let ends = format!("evenkeel stop --instance {name}`");
+    for expected in ["veth6 has an XDP program already", "stop that first", &ends] {
         assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     }
     assert!(!socket_path(&other).exists());

@@ -175,6 +175,36 @@ fn maps_of_version_3_become_this_versions() {
 }
 
 #[test]
+fn maps_of_version_4_become_this_versions() {
+    let pinned = Pinned::new("sums");
+    let desired = desired();
+    let mut plane = fill(&pinned.0, &desired);
+    let now = plane.found().expect("maps");
+    let used = now.backends.iter().filter(|entry| entry.flags != 0).count();
+    for (index, backend) in (0..).zip(&now.backends).take(used) {
+        let older = BackendEntry {
+            padding: 0x1234,
+            ..*backend
+        };
+        plane.write_backend(index, &older).expect("written");
+    }
+    drop(plane);
+    set_version(&pinned.0, 4);
+
+    let mut plane = adopt(&pinned.0, &desired).expect("migrated");
+    let mut live = Live::adopt_plane(&mut plane).expect("a live state");
+    let applied = live
+        .apply(&mut plane, &desired, &next_hop)
+        .expect("it fits");
+    assert_eq!(applied.entries_written, used as u64);
+    assert_eq!((applied.services_added, applied.backends_added), (0, 0));
+    assert_eq!(applied.slots_changed, 0);
+    assert_eq!(plane.found().expect("maps"), now);
+    drop(plane);
+    adopt(&pinned.0, &desired).expect("it is this version's now");
+}
+
+#[test]
 fn other_versions_and_other_maps_are_refused_and_stay() {
     let pinned = Pinned::new("foreign");
     let desired = desired();

@@ -29,7 +29,7 @@ pub mod service;
 pub mod slot;
 
 /// Version of everything in this crate. A running instance's maps are adopted only when equal.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// "No such index", in fields that hold the index of a service or a backend.
 pub const NO_INDEX: u32 = u32::MAX;

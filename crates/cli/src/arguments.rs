@@ -127,7 +127,7 @@ pub(crate) enum LogFormat {
 pub(crate) enum Xdp {
     /// In the driver if it can, else in the network stack
     Auto,
-    /// In the driver, or fail
+    /// In the driver, or fail; what an earlier process left stays where it is
     Native,
     /// In the network stack: any driver, at a fraction of the speed
     Generic,

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::health::Endpoint;
+pub(crate) use settings::of_the_process;
 
 /// What would change, service by service. As JSON, new fields may be added.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -177,46 +178,38 @@ pub fn report<M: Maps>(
     next_hops: &NextHops<'_>,
 ) -> Result<PlanReport, EngineError> {
     let preview = live.preview(maps, new, next_hops)?;
-    let old = live.desired();
     // Reads all tables of flows: not needed if nothing is touched.
     let counts = match preview.services.is_empty() {
         true => FlowCounts::default(),
         false => flows_of(maps)?,
     };
-    let interfaces = settings::released(old, new);
-    let mut report = told(&preview, &counts);
-    report.settings = settings::differences(old, new);
-    report.breaks_unknown |= releases_interfaces(old, new);
-    report.interfaces_released = interfaces.into_iter().map(str::to_owned).collect();
-    Ok(report)
+    Ok(told(&preview, [live.desired(), new], &counts))
 }
 
-/// Whether packets of an interface that is in use are balanced no more.
-#[must_use]
-pub fn releases_interfaces(old: &Desired, new: &Desired) -> bool {
-    !old.services.is_empty() && !settings::released(old, new).is_empty()
-}
-
-/// The report of a preview if flows would break, or might; `None` if none would. Of settings it says
-/// nothing ([`releases_interfaces`]).
+/// The report of a preview if flows would break, or might; `None` if none would. `between`: what is
+/// in force, and what would be.
 ///
 /// # Errors
 /// Tables of flows cannot be read.
-pub fn disruption<M: Maps>(preview: &Preview, maps: &M) -> Result<Option<PlanReport>, EngineError> {
-    if !preview.can_break() {
+pub fn disruption<M: Maps>(
+    preview: &Preview,
+    between: [&Desired; 2],
+    maps: &M,
+) -> Result<Option<PlanReport>, EngineError> {
+    if !preview.can_break() && settings::released(between).is_empty() {
         return Ok(None);
     }
-    let report = told(preview, &flows_of(maps)?);
+    let report = told(preview, between, &flows_of(maps)?);
     Ok(report.breaks_anything().then_some(report))
 }
 
-fn told(preview: &Preview, counts: &FlowCounts) -> PlanReport {
+fn told(preview: &Preview, between: [&Desired; 2], counts: &FlowCounts) -> PlanReport {
     let (applied, disruption) = (preview.applied, preview.disruption(counts));
     let services = preview.services.iter();
+    let released = settings::released(between);
     PlanReport {
         services: services.map(|preview| service(preview, counts)).collect(),
-        settings: Vec::new(),
-        interfaces_released: Vec::new(),
+        settings: settings::differences(between),
         services_added: applied.services_added,
         services_changed: applied.services_changed,
         services_removed: applied.services_removed,
@@ -225,7 +218,8 @@ fn told(preview: &Preview, counts: &FlowCounts) -> PlanReport {
         backends_died: applied.backends_died,
         slots_moved: applied.slots_changed,
         breaks: disruption.breaks,
-        breaks_unknown: disruption.unknown,
+        breaks_unknown: disruption.unknown || !released.is_empty(),
+        interfaces_released: released,
     }
 }
 

@@ -32,6 +32,7 @@ pub mod pins;
 mod settings;
 pub mod sweep;
 
+pub use abi::control::Settings;
 pub use clock::tick;
 pub use error::EngineError;
 pub use settings::settings;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 
+use engine::pins::Pins;
 use nix::unistd::Group;
 use tokio::net::UnixListener;
 
@@ -38,10 +39,16 @@ impl Role {
     }
 }
 
-/// A hint at instances of other names.
+/// A hint at what is left of the instance, or else at instances of other names.
 pub(super) fn others(role: Role, name: &str) -> String {
     if role == Role::Decap {
         return String::new();
+    }
+    if Pins::of(name).exist() {
+        return format!(
+            ". Its packets are balanced without a process: `evenkeel run` goes on with that, \
+             `evenkeel stop --instance {name}` ends it"
+        );
     }
     let others: Vec<String> = running()
         .into_iter()

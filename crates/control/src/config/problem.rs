@@ -125,7 +125,10 @@ impl fmt::Display for Problems {
         }
         let hidden = self.list.len().saturating_sub(SHOWN);
         if hidden > 0 {
-            write!(f, "\n\nand {hidden} more errors like these")?;
+            write!(
+                f,
+                "\n\nand {hidden} more errors: `evenkeel check --json` lists all"
+            )?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use engine::EngineError;
-use engine::desired::{Prefix, ServiceId};
+use engine::desired::{Backend, Prefix, Service, ServiceId};
 use engine::flows::{self, FlowFilter, FlowKind, FlowName, FlowPhase, KnownFlow};
 
 use super::{Instance, Running, lock};
@@ -129,9 +129,11 @@ impl Instance {
     pub(crate) fn plan(&self, checked: &Checked) -> Result<PlanReport, EngineError> {
         let desired = &self.target(checked).desired;
         let reach = &self.reach;
-        plan::report(&self.live, &self.plane, desired, &|service, backend| {
-            reach.next_hop(service, backend)
-        })
+        let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
+        let mut report = plan::report(&self.live, &self.plane, desired, &next_hop)?;
+        let now = self.configuration.checked();
+        report.settings.extend(plan::of_the_process(now, checked));
+        Ok(report)
     }
 
     /// The services behind `after` in the order of the configuration, at most `limit`; or only one.

@@ -1,6 +1,7 @@
 //! The instance's interfaces: those that are configured, as they come, change and go.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use engine::EngineError;
 use engine::dataplane::{AttachMode, AttachedMode, Attachment};
@@ -9,7 +10,7 @@ use rtnetlink::MulticastGroup;
 use tracing::warn;
 
 use super::state::{Attached, Instance};
-use super::{RunError, Running, lock, start};
+use super::{ReloadError, RunError, lock, start};
 use crate::event::{CANNOT_BE_USED, IS_GONE, What};
 use crate::nexthop::{Interface, XdpMode, interface};
 
@@ -154,22 +155,23 @@ fn still_ours<'a>(
     }
 }
 
-impl Running {
-    /// Whether the interfaces of another configuration that are new in it can be used.
-    pub(super) async fn check_interfaces(&self, desired: &Desired) -> Result<(), RunError> {
-        if desired.interfaces.is_empty() {
-            return Err(RunError::NoInterface);
-        }
-        let before = lock(&self.instance).desired().interfaces.clone();
-        for name in desired
-            .interfaces
-            .iter()
-            .filter(|name| !before.contains(name))
-        {
-            start::check(&interface(name).await?)?;
-        }
-        Ok(())
+/// Whether the interfaces of another configuration that are new in it can be used.
+pub(crate) async fn check_interfaces(
+    instance: &Mutex<Instance>,
+    desired: &Desired,
+) -> Result<(), ReloadError> {
+    let refused = |error| ReloadError::Interface(Box::new(error));
+    if desired.interfaces.is_empty() {
+        return Err(refused(RunError::NoInterface));
     }
+    let before = lock(instance).desired().interfaces.clone();
+    let mut new = desired.interfaces.iter();
+    for name in new.by_ref().filter(|name| !before.contains(name)) {
+        let interface = interface(name).await;
+        let interface = interface.map_err(|error| refused(error.into()))?;
+        start::check(&interface).map_err(refused)?;
+    }
+    Ok(())
 }
 
 /// How an earlier process attached.

@@ -49,10 +49,10 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::api::{self, ApiError, Role};
-use crate::config::{ConfigError, Origin};
+use crate::config::{ApiSettings, ConfigError, Origin};
 use crate::event::{Events, What};
 use crate::health::Health;
-use crate::metrics::{self, Exporter, MetricsError};
+use crate::metrics::{self, Exporter, MetricsError, MetricsSettings};
 use crate::nexthop::{
     Changes as KernelChanges, InterfaceError, NextHopError, NextHops, Resolution, Target,
     interfaces,
@@ -64,6 +64,7 @@ use saved::SavedFiles;
 
 pub(crate) use configuration::Configuration;
 pub(crate) use flows::{FlowError, Wanted, cursor, from_cursor};
+pub(crate) use interfaces::check_interfaces;
 pub(crate) use name::{MAX_NAME, is_valid};
 pub use name::{SOCKET_DIRECTORY, decap_socket_path, default_name, running, socket_path};
 pub use reload::ReloadError;
@@ -222,6 +223,7 @@ async fn begin(
         // Before the first look at the interfaces, so that no change is missed.
         links: KernelChanges::start(&interfaces::GROUPS)?,
     };
+    let served = (checked.api.clone(), checked.metrics.clone());
     let mut health = Health::start(files.health());
     // Before there are next hops: most checks need none, and so some know before packets flow.
     health.set_subjects(checked);
@@ -241,6 +243,7 @@ async fn begin(
         health,
         saving: None,
         events,
+        served,
     };
     running.tell_next_hops();
     Ok((running, listeners))
@@ -256,8 +259,11 @@ struct Running {
     /// What is known of the backends, while it is written.
     saving: Option<JoinHandle<()>>,
     events: Events,
+    served: Served,
 }
 
+/// How the API and metrics are served, which does not change as long as the process runs.
+type Served = (ApiSettings, MetricsSettings);
 type Changes = Vec<(IpAddr, Resolution)>;
 
 impl Running {

@@ -10,16 +10,17 @@ use engine::live::Applied;
 use tracing::warn;
 
 use super::configuration::Configuration;
+use super::interfaces::check_interfaces;
 use super::request::Change;
 use super::saved::SavedFiles;
 use super::start::NEIGHBOUR_PATIENCE;
 use super::state::{Leave, Outcome};
-use super::{RunError, Running, lock, notify};
+use super::{RunError, Running, Served, lock, notify};
 use crate::config::{Checked, ConfigError, Host};
 use crate::event::What;
 use crate::nexthop::{Target, targets};
 use crate::overrides::OverrideError;
-use crate::plan::PlanReport;
+use crate::plan::{self, PlanReport};
 use crate::status::{ApplyStatus, Reloaded};
 
 /// Why the configuration stays as it was.
@@ -150,14 +151,12 @@ impl Running {
         let desired = &next.checked().desired;
         warnings.extend(next.checked().warnings.iter().cloned());
         warnings.extend(Host::read(desired).warnings(desired));
-        warnings.extend(at_next_start(now.checked(), next.checked()));
+        warnings.extend(at_next_start(&self.served, next.checked()));
         let fixed = needs_restart(&now.checked().desired, desired);
         if !fixed.is_empty() {
             return Err(ReloadError::Restart(fixed));
         }
-        self.check_interfaces(desired)
-            .await
-            .map_err(|error| ReloadError::Interface(Box::new(error)))?;
+        check_interfaces(&self.instance, desired).await?;
         self.put_in_force(next, warnings, leave).await
     }
 
@@ -180,7 +179,12 @@ impl Running {
         self.retarget();
         let applied = match applied? {
             Outcome::Applied(applied) => applied,
-            Outcome::WouldBreak(report) => return Err(ReloadError::Disruption(report)),
+            Outcome::WouldBreak(mut report) => {
+                let now = lock(&self.instance).configuration.shared();
+                let process = plan::of_the_process(&now, next.checked());
+                report.settings.extend(process);
+                return Err(ReloadError::Disruption(report));
+            }
         };
         let reloaded = reloaded(desired, applied, warnings);
         {
@@ -216,13 +220,13 @@ fn note_apply(applies: &mut ApplyStatus, result: &Result<Reloaded, ReloadError>,
     }
 }
 
-/// What differs that takes effect when the process starts again, each in a line.
-fn at_next_start(old: &Checked, new: &Checked) -> Vec<String> {
-    let api = (old.api != new.api).then(|| {
+/// What differs from what the process serves, and takes effect when it starts again, each in a line.
+fn at_next_start((api, metrics): &Served, new: &Checked) -> Vec<String> {
+    let api = (*api != new.api).then(|| {
         "[api] group: the socket gets its group when the process starts; restart evenkeel for it"
             .into()
     });
-    let metrics = (old.metrics != new.metrics).then(|| {
+    let metrics = (*metrics != new.metrics).then(|| {
         "[metrics]: they are served as before until the process starts again; restart evenkeel for it"
             .into()
     });

@@ -17,7 +17,7 @@ use super::counted::Counted;
 use super::health::{Conditions, at_start};
 use super::interfaces::LastTold;
 use super::state::{Instance, Leave, Reach};
-use super::{Configuration, RunError, RunOptions, running};
+use super::{Configuration, RunError, RunOptions};
 use crate::event::{Events, What};
 use crate::health::{Endpoint, Health};
 use crate::nexthop::{Interface, NextHops, XdpMode, interface, targets};
@@ -181,18 +181,29 @@ pub(crate) fn check(interface: &Interface) -> Result<(), RunError> {
         interface: interface.name.clone(),
         id: other.program_id,
         mode: other.mode.to_string(),
-        remedy: remedy(&interface.name, &name, other.mode),
+        remedy: remedy(&interface.name, &name, other.mode, owner(other.program_id)),
         name,
     })
 }
 
+/// The instance whose program this is, if its links are pinned.
+fn owner(program: u32) -> Option<String> {
+    let has_it = |name: &String| {
+        let links = Pins::of(name).pinned_links();
+        links.iter().any(|link| link.program == program)
+    };
+    Pins::instances().into_iter().find(has_it)
+}
+
 /// How a program goes from an interface. Ours is held by a link, which `ip` cannot break.
-fn remedy(interface: &str, program: &str, mode: XdpMode) -> String {
+fn remedy(interface: &str, program: &str, mode: XdpMode, owner: Option<String>) -> String {
     match program {
-        "evenkeel" => {
-            let running = running().join(", ");
-            format!("this is another instance's: stop that first (running: {running})")
-        }
+        "evenkeel" => match owner {
+            Some(name) => format!(
+                "this is instance {name}'s: stop that first (`evenkeel stop --instance {name}`)"
+            ),
+            None => "this is another instance's: stop that first".into(),
+        },
         // libxdp's (xdp-loader): it chains programs that were made for that.
         "xdp_dispatcher" => "it is libxdp's dispatcher, which evenkeel cannot be a part of yet: \
              unload what it runs, as in `xdp-loader unload --all`, or use another interface"
@@ -331,7 +342,7 @@ mod tests {
                 "`ip link set dev eth0 xdpoffload off`",
             ),
         ] {
-            let remedy = remedy("eth0", program, mode);
+            let remedy = remedy("eth0", program, mode, None);
             assert!(remedy.contains(way), "{program}, {mode}: {remedy}");
             // It takes only a program off that no link holds.
             assert_eq!(remedy.contains("ip link"), program == "pass", "{remedy}");

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant as Clock;
 
-use abi::control::Settings;
-use engine::EngineError;
 use engine::dataplane::{AttachMode, Attachment, DataPlane};
 use engine::desired::{Backend, Desired, ForwardingMode, Limits, NextHop, Service};
 use engine::image::Image;
 use engine::live::{Applied, Live, Preview};
 use engine::maps::Maps as _;
 use engine::sweep::Ages;
+use engine::{EngineError, Settings};
 use nix::net::if_::if_indextoname;
 use tracing::debug;
 
@@ -122,12 +121,13 @@ impl Leave {
     fn refusal(
         self,
         plane: &DataPlane,
+        between: [&Desired; 2],
         preview: impl FnOnce() -> Result<Preview, EngineError>,
     ) -> Result<Option<Outcome>, EngineError> {
         if self == Self::ToBreakFlows {
             return Ok(None);
         }
-        let report = plan::disruption(&preview()?, plane)?;
+        let report = plan::disruption(&preview()?, between, plane)?;
         Ok(report.map(|report| Outcome::WouldBreak(Box::new(report))))
     }
 }
@@ -240,12 +240,6 @@ impl Instance {
         desired: &Desired,
         leave: Leave,
     ) -> Result<Outcome, EngineError> {
-        if leave == Leave::ToBreakNothing && plan::releases_interfaces(self.desired(), desired) {
-            let reach = &self.reach;
-            let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
-            let report = plan::report(&self.live, &self.plane, desired, &next_hop)?;
-            return Ok(Outcome::WouldBreak(Box::new(report)));
-        }
         if let Some(settings) = self.other_settings(desired)? {
             if let Some(refusal) = self.refusal(desired, leave)? {
                 return Ok(refusal);
@@ -278,7 +272,9 @@ impl Instance {
         let reach = &self.reach;
         let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
         let change = self.live.prepare(&mut self.plane, desired, &next_hop)?;
-        match leave.refusal(&self.plane, || Ok(change.preview(&self.plane)))? {
+        match leave.refusal(&self.plane, change.between(), || {
+            Ok(change.preview(&self.plane))
+        })? {
             Some(refusal) => Ok(refusal),
             None => change.make(&mut self.plane).map(Outcome::Applied),
         }
@@ -289,7 +285,7 @@ impl Instance {
         let reach = &self.reach;
         let next_hop = |service: &Service, backend: &Backend| reach.next_hop(service, backend);
         let preview = || self.live.preview(&self.plane, desired, &next_hop);
-        leave.refusal(&self.plane, preview)
+        leave.refusal(&self.plane, [self.desired(), desired], preview)
     }
 
     fn exchange(

@@ -147,7 +147,8 @@ pub enum OverrideError {
     NoService(String),
     /// It is about a backend that is not there.
     #[error(
-        "there is no backend {backend} of {service}: `evenkeel backend list` shows those there are"
+        "there is no backend {backend} of {service}: `evenkeel backend list` shows those there are; \
+         a sorry backend can be changed in the file only"
     )]
     NoBackend {
         /// The service.

@@ -7,7 +7,7 @@ use engine::image::Image;
 use engine::settings;
 
 use super::*;
-use crate::config::parse;
+use crate::config::{Checked, parse};
 
 fn next_hop(_: &Service, _: &engine::desired::Backend) -> Option<NextHop> {
     Some(NextHop {
@@ -21,24 +21,6 @@ fn next_hop(_: &Service, _: &engine::desired::Backend) -> Option<NextHop> {
 
 /// What the second file would change in an instance that runs the first.
 fn plan(old: &str, new: &str) -> PlanReport {
-    let (report, shorter) = reports(old, new);
-    // The shorter way to what would break.
-    let disrupting = report.breaks_anything().then(|| PlanReport {
-        settings: Vec::new(),
-        ..report.clone()
-    });
-    assert_eq!(shorter, disrupting);
-    report
-}
-
-/// The same, of which the shorter way knows nothing.
-fn plan_of_settings(old: &str, new: &str) -> PlanReport {
-    let (report, shorter) = reports(old, new);
-    assert_eq!(shorter, None);
-    report
-}
-
-fn reports(old: &str, new: &str) -> (PlanReport, Option<PlanReport>) {
     let read = |text| parse("lb.toml", text).unwrap().desired;
     let (old, new) = (read(old), read(new));
     let mut maps = Image::build(&Desired::default(), next_hop).unwrap();
@@ -48,9 +30,12 @@ fn reports(old: &str, new: &str) -> (PlanReport, Option<PlanReport>) {
     let before = maps.clone();
     let report = report(&live, &maps, &new, &next_hop).unwrap();
     assert_eq!(maps, before);
+    // The shorter way to what would break.
+    let disrupting = report.breaks_anything().then(|| report.clone());
     let preview = live.preview(&maps, &new, &next_hop).unwrap();
-    let shorter = disruption(&preview, &maps).unwrap();
-    (report, shorter)
+    let found = disruption(&preview, [live.desired(), &new], &maps).unwrap();
+    assert_eq!(found, disrupting);
+    report
 }
 
 #[test]
@@ -63,7 +48,7 @@ fn settings_are_told_and_an_interface_that_goes_breaks_flows() {
     let text = report.to_string();
     assert!(text.contains("~ [limits] flows: 262144 -> 1000"), "{text}");
     let one = format!("interfaces = [\"eth1\"]\n{service}");
-    let report = plan_of_settings(&both, &one);
+    let report = plan(&both, &one);
     assert!(report.breaks_anything());
     assert_eq!(report.interfaces_released, ["eth0"]);
     let text = report.to_string();
@@ -71,6 +56,38 @@ fn settings_are_told_and_an_interface_that_goes_breaks_flows() {
     assert!(text.contains("! packets of eth0 are not"), "{text}");
     assert!(!plan(&one, &both).breaks_anything());
     assert_eq!(plan(&both, &both).to_string(), "nothing would change");
+}
+
+#[test]
+fn what_the_process_does_is_told_too() {
+    let with = |health: &str, rest: &str| {
+        let text = format!(
+            "[[service]]\naddress = \"tcp://10.0.0.10:80\"\nbackends = [\"10.0.0.2\"]\n{health}\n{rest}"
+        );
+        parse("lb.toml", &text).unwrap()
+    };
+    let tell = |old: &Checked, new: &Checked| -> Vec<String> {
+        let fields = of_the_process(old, new);
+        fields.iter().map(ToString::to_string).collect()
+    };
+    let plain = with("", "");
+    let tcp = with("health = \"tcp\"", "");
+    let slow = with("health = \"tcp\"\nslow_start = \"3s\"", "");
+    let open = with("", "[metrics]\nlisten = \"127.0.0.1:9464\"\n");
+    let health = "health of tcp://10.0.0.10:80";
+    assert_eq!(
+        tell(&plain, &tcp),
+        [format!("{health}: not checked -> tcp")]
+    );
+    assert_eq!(
+        tell(&tcp, &slow),
+        [format!("{health}: tcp -> the same, configured otherwise")]
+    );
+    assert_eq!(
+        tell(&open, &plain),
+        ["[metrics] listen: 127.0.0.1:9464 -> none"]
+    );
+    assert_eq!(tell(&slow, &slow), [""; 0]);
 }
 
 const OLD: &str = r#"

@@ -8,6 +8,7 @@
 //!
 //! In `nat` and `dnat` the quoted packet is changed back to what its sender sent (RFC 5508).
 
+use abi::NO_INDEX;
 use abi::backend::{ALIVE, Backend, Link, RESOLVED};
 use abi::control::feature;
 use abi::family::{Address as _, Family};
@@ -189,6 +190,7 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
     let port = key.destination_port();
     let index = dnat_backend(tables, key.destination(), port, key.protocol())?;
     let service = tables.service(index)?;
+    found.service = index;
     let (address, port) = stateless::service_address::<F>(service, port);
     let way = packet.route::<F>(&RouteQuery {
         source: address,
@@ -197,12 +199,12 @@ fn about_dnat_backend<F: Messages, P: Packet, T: Tables + FamilyTables<F>>(
         protocol: F::ICMP,
         traffic_class: parsed.ip.traffic_class as u8,
     });
-    if way != Way::Nowhere {
-        found.service = index;
-    }
     let (parsed, link, reason) = match way {
         // About a packet of the host's own.
-        Way::Nowhere => return None,
+        Way::Nowhere => {
+            found.service = NO_INDEX;
+            return None;
+        }
         Way::Link(link) => (*parsed, link, Reason::IcmpReplied),
         Way::Host if parsed.ip.ttl <= 1 => return Some(Reason::TtlExceeded),
         Way::Host => {

@@ -134,17 +134,15 @@ pub(crate) fn reply<F: Header, P: Packet, T: Tables>(
         protocol: parsed.key.protocol(),
         traffic_class: parsed.ip.traffic_class as u8,
     });
-    if way == Way::Nowhere {
-        found.service = NO_INDEX;
-        return Reason::NotForService;
-    }
-    if parsed.ip.ttl <= 1 {
-        return Reason::TtlExceeded;
-    }
     let link = match way {
+        Way::Nowhere => {
+            found.service = NO_INDEX;
+            return Reason::NotForService;
+        }
+        _ if parsed.ip.ttl <= 1 => return Reason::TtlExceeded,
         Way::Link(link) => link,
         Way::TooBig(mtu) => return found.too_big(mtu),
-        Way::Host | Way::Nowhere => return by_host(packet, parsed, &becomes),
+        Way::Host => return by_host(packet, parsed, &becomes),
     };
     if rewrite(packet, parsed, &becomes, &link).is_none() {
         return Reason::Inconsistent;

@@ -23,9 +23,11 @@ use crate::directory::address;
 use crate::maps::{FlowTable, Maps as _};
 
 /// Versions that [`migrate`] understands, besides the current one.
-pub(super) const EARLIER: [u32; 1] = [3];
+pub(super) const EARLIER: [u32; 2] = [3, 4];
 
-/// Makes maps of an earlier version the current one's.
+/// Makes maps of an earlier version the current one's. Version 4 kept a sum for outer headers in the
+/// entries of backends, where this one has padding that it does not read: the first change writes it
+/// over.
 pub(super) fn migrate(plane: &mut DataPlane, version: u32) -> Result<(), EngineError> {
     match version {
         3 => from_3(plane),

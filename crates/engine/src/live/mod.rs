@@ -155,6 +155,12 @@ pub struct Prepared<'a> {
 }
 
 impl Prepared<'_> {
+    /// What is configured, and what would be.
+    #[must_use]
+    pub fn between(&self) -> [&Desired; 2] {
+        [&self.live.desired, self.desired]
+    }
+
     /// Makes it. After an error everything is as it was.
     pub fn make<M: Maps>(self, maps: &mut M) -> Result<Applied, EngineError> {
         let live = self.live;

@@ -10,7 +10,7 @@ pub(super) fn of_service(condition: &str) -> Option<&'static str> {
     match condition {
         "panic" => Some("PANIC: too few backends are up, so all are used"),
         "sorry" => Some("SORRY: no other backend is left, so its sorry backends are used"),
-        "empty" => Some("EMPTY: no backend takes new connections"),
+        "empty" => Some("EMPTY: every backend is down, drains or has weight 0"),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::api::failure::{Failure, Refusal};
 use crate::api::model::{ApplyRequest, OverrideList, PlanRequest, ReloadRequest};
 use crate::api::server::Served;
 use crate::api::strict::{Body, MaybeBody};
-use crate::instance::{Change, lock};
+use crate::instance::{Change, check_interfaces, lock};
 use crate::plan::PlanReport;
 use crate::status::Reloaded;
 
@@ -48,6 +48,7 @@ pub(in crate::api) async fn plan(
         let error = crate::instance::ReloadError::NoFile;
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, error));
     };
+    check_interfaces(&served.instance, &next.checked().desired).await?;
     let report = lock(&served.instance).plan(next.checked())?;
     Ok(Json(report))
 }

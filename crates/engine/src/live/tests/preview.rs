@@ -404,8 +404,12 @@ fn a_backend_that_answers_for_another_service_breaks_the_flows_it_has_left() {
     let said = scene.live.preview(&scene.maps, &both, &next_hop).unwrap();
     assert_eq!((said.services.len(), said.can_break()), (1, false));
     // Once it has been taken, it is not taken again.
-    let mut scene = Scene::new(&both);
+    let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
+    let roster = scene.live.services.values().next().cloned().unwrap();
+    speak_to(&mut scene, &roster, roster.members[0].index, 2);
+    scene.apply(&desired(std::slice::from_ref(&rest)));
     scene.apply(&both);
+    assert_eq!(scene.live.leaving().count(), 1);
     let more = [
         both.services.clone(),
         vec![service(82, ForwardingMode::Ipip, &[2])],
