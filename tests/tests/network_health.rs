@@ -229,7 +229,7 @@ fn a_service_without_backends_refuses_or_apologizes_and_in_panic_uses_all() {
     assert_eq!(failures, [("connect: Connection refused".to_owned(), 5)]);
     assert!(reason(&scene.status(), "rejected") >= before + 5);
     let text = scene.command("status").stdout;
-    assert!(text.contains("EMPTY: no backend takes"), "{text}");
+    assert!(text.contains("EMPTY: every backend is down"), "{text}");
 
     let sorry = format!("sorry = [\"{}:{}\"]", scene.address("h2"), PORT + 1);
     scene.reload(&service(&scene, "nat", &[&tcp, reject, &sorry]));

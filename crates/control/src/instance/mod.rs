@@ -223,7 +223,7 @@ async fn begin(
         // Before the first look at the interfaces, so that no change is missed.
         links: KernelChanges::start(&interfaces::GROUPS)?,
     };
-    let served = (checked.api.clone(), checked.metrics.clone());
+    let served = (checked.api.clone(), checked.metrics);
     let mut health = Health::start(files.health());
     // Before there are next hops: most checks need none, and so some know before packets flow.
     health.set_subjects(checked);
