@@ -26,18 +26,22 @@ pub fn requests(client: &Host, service: SocketAddr, count: usize) -> BTreeMap<St
 /// # Panics
 /// One is not answered.
 pub fn fresh_requests(client: &Host, service: SocketAddr, count: usize) -> BTreeMap<String, usize> {
-    static NEXT: AtomicU16 = AtomicU16::new(10_000);
-    let first = NEXT.fetch_add(count as u16, Ordering::Relaxed);
-    let address = Family::of(service.ip()).address_of(client);
-    let sources = (first..).take(count).map(|port| (address, port).into());
-    let options = FetchOptions {
-        sources: sources.collect(),
-        ..options(service, count)
-    };
-    all_answered(client, fetch, &options)
+    all_answered(client, fetch, &fresh(client, service, count))
 }
 
 /// The same with datagrams.
+///
+/// # Panics
+/// One is not answered.
+pub fn fresh_datagrams(
+    client: &Host,
+    service: SocketAddr,
+    count: usize,
+) -> BTreeMap<String, usize> {
+    all_answered(client, udp, &fresh(client, service, count))
+}
+
+/// [`requests`] with datagrams.
 ///
 /// # Panics
 /// One is not answered.
@@ -52,6 +56,17 @@ pub fn datagrams(
         ..options(service, count)
     };
     all_answered(client, udp, &options)
+}
+
+fn fresh(client: &Host, service: SocketAddr, count: usize) -> FetchOptions {
+    static NEXT: AtomicU16 = AtomicU16::new(10_000);
+    let first = NEXT.fetch_add(count as u16, Ordering::Relaxed);
+    let address = Family::of(service.ip()).address_of(client);
+    let sources = (first..).take(count).map(|port| (address, port).into());
+    FetchOptions {
+        sources: sources.collect(),
+        ..options(service, count)
+    }
 }
 
 fn options(service: SocketAddr, count: usize) -> FetchOptions {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lab::Host;
-use lab::fetch::{FetchOptions, HoldOptions, Holding, Target};
+use lab::fetch::{FetchOptions, HoldOptions, HoldReport, Holding, Target};
 
 use super::wait::{PATIENCE, eventually};
 
@@ -31,17 +31,25 @@ pub fn hold(client: &Host, target: Target, connections: usize) -> Holding {
     holding
 }
 
-/// Waits until as many requests have been answered as two of each connection; `when` says where
-/// the test is. Each of them is used once more when the holding is finished.
+/// Waits until each connection has been used twice; `when` says where the test is. Each of them is
+/// used once more when the holding is finished.
 ///
 /// # Panics
 /// A connection is broken, or it takes too long.
 pub fn assert_used(holding: &Holding, when: &str) {
+    let report = used(holding, when);
+    assert!(report.broken.is_empty(), "{when}: {report}");
+}
+
+/// The same, also if connections break: what has become of them then.
+///
+/// # Panics
+/// It takes too long.
+pub fn used(holding: &Holding, when: &str) -> HoldReport {
     let before = holding.report();
-    let wanted = before.answered + 2 * before.connections;
     eventually(&format!("{when}: two rounds of requests"), PATIENCE, || {
         let report = holding.report();
-        assert!(report.broken.is_empty(), "{when}: {report}");
-        (report.answered >= wanted).then_some(())
-    });
+        let over = report.broken.len() == report.connections;
+        (over || report.answered_each >= before.answered_each + 2).then_some(report)
+    })
 }

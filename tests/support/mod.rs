@@ -40,13 +40,13 @@ mod tunnel;
 mod unit;
 mod wait;
 
-pub use ask::{datagrams, fresh_requests, requests, transfer};
+pub use ask::{datagrams, fresh_datagrams, fresh_requests, requests, transfer};
 pub use binary::{Finished, evenkeel, finish};
 pub use capture::{Capture, Verified, verify};
 pub use flood::SynFlood;
 pub use folder::Folder;
 pub use groups::Groups;
-pub use held::{assert_used, hold};
+pub use held::{assert_used, hold, used};
 pub use http::{Answer, Connection};
 pub use link::{ip, path_mtu, xdp_programs};
 pub use overlay::Overlay;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use control::status::BackendStatus;
-use evenkeel_tests::support::{PATIENCE, Scene, eventually, finish, ip, requests};
+use evenkeel_tests::support::{PATIENCE, Scene, eventually, finish, hold, ip, requests};
 use lab::fetch::{FetchOptions, fetch};
 use lab::topology::{ROUTED, TUTORIAL};
 
@@ -58,6 +58,24 @@ fn a_backend_whose_mac_changes_is_followed() {
         (backend(&scene, 1).mac.as_deref() == Some("de:ad:be:ef:99:03")).then_some(())
     });
     assert_both_answer(&scene);
+}
+
+#[test]
+fn a_backend_that_leaves_does_so_also_without_a_next_hop() {
+    let mut scene = Scene::new(&TUTORIAL, "away");
+    let both = scene.write_config("\"10.0.0.2\", \"10.0.0.3\"");
+    scene.run(&format!("--config {}", both.display()));
+    let held = hold(&scene.client(), scene.target(), 20);
+    assert!(held.report().by_server["h3"] > 0);
+    let _same_path = scene.write_config("\"10.0.0.2\"");
+    assert_eq!(scene.command("reload").code, Some(0));
+    let balancer = scene.balancer_host();
+    ip(&balancer, "route add unreachable 10.0.0.3/32");
+    let left = eventually("it has no next hop", PATIENCE, || {
+        let backend = backend(&scene, 1);
+        backend.problem.is_some().then_some(backend)
+    });
+    assert_eq!(left.state, "leaving");
 }
 
 #[test]

@@ -47,12 +47,20 @@ impl Random {
 /// If the variable is set to anything but a number.
 #[must_use]
 pub fn seed() -> u64 {
-    match std::env::var(SEED_VARIABLE) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|error| panic!("{SEED_VARIABLE}={text}: expected a number: {error}")),
-        Err(_) => SystemTime::now()
+    from_environment(SEED_VARIABLE).unwrap_or_else(|| {
+        SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |age| age.as_nanos() as u64),
-    }
+            .map_or(0, |age| age.as_nanos() as u64)
+    })
+}
+
+/// The number that an environment variable is set to.
+///
+/// # Panics
+/// It is set to anything but a number.
+#[must_use]
+pub fn from_environment(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|error| panic!("{variable}={text}: expected a number: {error}")))
 }

@@ -31,7 +31,7 @@ pub(crate) fn decap(arguments: Decap) -> Result<ExitCode> {
     }
     log::start(LogFormat::Auto);
     let options = DecapRun {
-        interfaces: arguments.interfaces,
+        interfaces: arguments.interfaces.into_iter().collect(),
         vips: arguments.vip.into_iter().collect(),
         options: DecapOptions {
             senders: arguments.from.into_iter().collect(),

@@ -55,12 +55,10 @@ impl Host {
     pub fn warnings(&self, desired: &Desired) -> Vec<String> {
         self.nat_range_warning(desired)
             .into_iter()
-            .chain(
-                desired
-                    .services
-                    .iter()
-                    .filter_map(|service| self.shadow_warning(&service.id, desired)),
-            )
+            .chain(desired.services.iter().flat_map(|service| {
+                let listeners = self.shadow_warning(&service.id, desired);
+                listeners.into_iter().chain(self.answers_warning(service))
+            }))
             .collect()
     }
 
@@ -123,6 +121,25 @@ impl Host {
                 None => "at its own address in there",
             },
             list.join(", ")
+        ))
+    }
+
+    /// Of what the host asks from an address of its own, answers come to a port that nobody names.
+    fn answers_warning(&self, service: &Service) -> Option<String> {
+        let id = service.id;
+        let mut own = self.addresses.iter();
+        let own = own.find(|address| id.address.contains(**address))?;
+        if id.port != ServicePort::Any {
+            return None;
+        }
+        let checks = match (service.mode, id.protocol) {
+            (ForwardingMode::Nat, Protocol::Tcp) => ", but for health checks",
+            _ => "",
+        };
+        Some(format!(
+            "{id} also takes the answers to what this host itself asks by {} from {own}{checks}; \
+             name the service's ports, or give it an address that the host does not ask from",
+            id.protocol.to_string().to_uppercase()
         ))
     }
 }

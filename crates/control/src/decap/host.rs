@@ -57,7 +57,11 @@ impl HostAddresses {
     }
 
     /// What is worth a second look, one sentence each.
-    pub(super) fn warnings(&self, interfaces: &[String], vips: &BTreeSet<Prefix>) -> Vec<String> {
+    pub(super) fn warnings(
+        &self,
+        interfaces: &BTreeSet<String>,
+        vips: &BTreeSet<Prefix>,
+    ) -> Vec<String> {
         let own = self.all();
         let bare = interfaces
             .iter()
@@ -162,7 +166,7 @@ mod tests {
         let vips = BTreeSet::from([prefix("192.0.2.101").unwrap()]);
         let lists = host.lists(&vips);
         assert_eq!((lists.locals.len(), &lists.vips), (3, &vips));
-        let names = ["eth0".to_owned(), "eth1".to_owned()];
+        let names = ["eth0", "eth1"].map(str::to_owned).into();
         let warnings = host.warnings(&names, &vips);
         assert!(warnings[0].starts_with("eth1 has no address"));
         assert!(warnings[1].contains("`ip address add 192.0.2.101/32 dev lo`"));

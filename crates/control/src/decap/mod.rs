@@ -33,7 +33,7 @@ pub use status::{DecapStatus, fetch_status};
 #[derive(Clone, Debug)]
 pub struct DecapRun {
     /// Names of the interfaces.
-    pub interfaces: Vec<String>,
+    pub interfaces: BTreeSet<String>,
     /// What inner packets may be addressed to; empty: every address of the host.
     pub vips: BTreeSet<Prefix>,
     /// Who may send, and the port of GUE.

@@ -141,8 +141,8 @@ impl Instance {
         let written = look.written(service, backend);
         let state = match backend.state {
             BackendState::Down => BackendState::Down.to_string(),
-            _ if hop.is_none() => "unreachable".into(),
             _ if is_leaving => "leaving".into(),
+            _ if hop.is_none() => "unreachable".into(),
             BackendState::Drain if written.is_none() => "standby".into(),
             state => state.to_string(),
         };

@@ -1,8 +1,9 @@
 //! One request on a connection of its own, and its answer.
 
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io;
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -21,6 +22,10 @@ use crate::api::{ApiError, Role};
 /// Largest answer that a client reads: several times the status of 10,000 services of 10 backends
 /// with all there is to say of their checks.
 const MAX_ANSWER: usize = 512 << 20;
+
+/// Longer than an instance takes for anything: the largest configuration, with neighbours that do
+/// not answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Parameters behind the `?`.
 #[derive(Default)]
@@ -140,11 +145,20 @@ pub(super) async fn request(
         .header(hyper::header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| answer(error.to_string()))?;
-    let response = sender.send_request(request).await;
-    Ok((
-        response.map_err(|error| answer(error.to_string()))?,
-        connection,
-    ))
+    let response = in_time(sender.send_request(request)).await;
+    Ok((response.map_err(answer)?, connection))
+}
+
+/// What comes of it, or why nothing does.
+async fn in_time<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "none within {} s; if its process hangs, end it with kill -9: packets are balanced on, \
+             and the next process goes on with them",
+            PATIENCE.as_secs()
+        )),
+    }
 }
 
 pub(super) async fn read(
@@ -152,7 +166,7 @@ pub(super) async fn read(
     response: Response<Incoming>,
     connection: JoinHandle<hyper::Result<()>>,
 ) -> Result<Bytes, ApiError> {
-    let body = whole(response.into_body(), MAX_ANSWER).await;
+    let body = in_time(whole(response.into_body(), MAX_ANSWER)).await;
     connection.abort();
     body.map_err(|problem| ApiError::Answer {
         name: name.into(),
@@ -205,6 +219,14 @@ mod tests {
             other.contains("no proper answer: 502 Bad Gateway: <html>"),
             "{other}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_hangs_is_not_waited_for_for_ever() {
+        let never = std::future::pending::<Result<(), io::Error>>();
+        let error = in_time(never).await.unwrap_err();
+        assert!(error.contains("within 60 s"), "{error}");
+        assert_eq!(in_time(async { Ok::<_, String>(1) }).await, Ok(1));
     }
 
     #[tokio::test]

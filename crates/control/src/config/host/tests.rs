@@ -82,7 +82,11 @@ fn host() -> Host {
 #[test]
 #[cfg(target_endian = "little")]
 fn an_any_port_service_names_the_ports_it_takes_from_the_host() {
-    let warnings = |services: &[&str]| host().warnings(&desired(services, "10240-32767"));
+    let warnings = |services: &[&str]| {
+        let mut warnings = host().warnings(&desired(services, "10240-32767"));
+        warnings.retain(|warning| warning.contains("listens"));
+        warnings
+    };
     assert_eq!(
         warnings(&["tcp://10.0.0.10:*"]),
         [
@@ -122,6 +126,42 @@ fn an_any_port_service_names_the_ports_it_takes_from_the_host() {
         warnings(&["tcp://10.0.0.11:*", "tcp://10.0.0.10:22"]),
         [""; 0]
     );
+}
+
+#[test]
+fn an_any_port_service_says_whose_answers_it_takes_from_the_host() {
+    let host = Host {
+        addresses: vec![IpAddr::from([10, 0, 0, 10])],
+        ..Host::default()
+    };
+    let warnings = |services: &[&str], mode| {
+        let mut desired = desired(services, "10240-32767");
+        desired.services[0].mode = mode;
+        host.warnings(&desired)
+    };
+    let expected = |id, protocol, checks| {
+        format!(
+            "{id} also takes the answers to what this host itself asks by {protocol} from \
+             10.0.0.10{checks}; name the service's ports, or give it an address that the host does \
+             not ask from"
+        )
+    };
+    let (tcp, udp) = ("tcp://10.0.0.10:*", "udp://10.0.0.0/24:*");
+    assert_eq!(
+        warnings(&[tcp], ForwardingMode::Nat),
+        [expected(tcp, "TCP", ", but for health checks")]
+    );
+    assert_eq!(
+        warnings(&[tcp], ForwardingMode::L2Dsr),
+        [expected(tcp, "TCP", "")]
+    );
+    assert_eq!(
+        warnings(&[udp], ForwardingMode::Nat),
+        [expected(udp, "UDP", "")]
+    );
+    for other in ["tcp://10.0.0.10:80", "tcp://10.0.0.11:*"] {
+        assert_eq!(warnings(&[other], ForwardingMode::Nat), [""; 0]);
+    }
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub struct HoldReport {
     pub opened: usize,
     /// Requests that were answered.
     pub answered: usize,
+    /// Requests that each connection that lives has had answered, at least.
+    pub answered_each: usize,
     /// Connections by the name of the server that answered their first request.
     pub by_server: BTreeMap<String, usize>,
     /// Those of them that have not broken.
@@ -123,6 +125,8 @@ impl Watch {
             latency: Latency::of(state.times.iter().copied()),
             ..HoldReport::default()
         };
+        let living = state.stories.iter().filter(|one| one.broken.is_none());
+        report.answered_each = living.map(|one| one.answered).min().unwrap_or(0);
         for (connection, story) in state.stories.iter().enumerate() {
             if let Some(server) = &story.server {
                 report.opened += 1;
@@ -195,6 +199,7 @@ mod tests {
         assert!(watch.answered(2, "h3".to_owned(), TIME));
         let report = watch.report();
         assert_eq!((report.opened, report.answered), (3, 4));
+        assert_eq!(report.answered_each, 1);
         assert_eq!((report.by_server["h2"], report.alive["h2"]), (2, 1));
         assert_eq!((report.by_server["h3"], report.alive["h3"]), (1, 1));
         let broken: Vec<_> = report
