@@ -15,10 +15,23 @@ impl Checker<'_> {
     /// The service's backends, and those it falls back on.
     pub(super) fn backends(&mut self, service: &RawService) -> (Vec<Backend>, Vec<Backend>) {
         let mut first = HashMap::new();
-        (
-            self.backend_list(service, &service.backends, &mut first),
-            self.backend_list(service, &service.health.sorry, &mut first),
-        )
+        let backends = self.backend_list(service, &service.backends, &mut first);
+        let sorry = self.backend_list(service, &service.health.sorry, &mut first);
+        self.check_weights(&backends, "backend", &service.span);
+        if let Some(one) = service.health.sorry.first() {
+            self.check_weights(&sorry, "sorry backend", &one.address.span);
+        }
+        (backends, sorry)
+    }
+
+    fn check_weights(&mut self, list: &[Backend], what: &str, span: &Span) {
+        if !list.is_empty() && list.iter().all(|backend| backend.weight == 0) {
+            self.report(
+                span,
+                format!("every {what} has weight 0"),
+                format!("expected at least one {what} with a weight above 0"),
+            );
+        }
     }
 
     fn backend_list(
@@ -63,13 +76,6 @@ impl Checker<'_> {
                 first.insert((backend.address, port), raw.address.span.clone());
             }
             result.push(backend);
-        }
-        if !result.is_empty() && result.iter().all(|backend| backend.weight == 0) {
-            self.report(
-                &service.span,
-                "every backend has weight 0",
-                "expected at least one backend with a weight above 0",
-            );
         }
         result
     }

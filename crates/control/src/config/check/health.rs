@@ -85,7 +85,8 @@ impl Checker<'_> {
 
     fn check_port(&mut self, service: &RawService, raw: &RawCheck, word: CheckWord) {
         let any_port = matches!(&service.id, Some(id) if id.value.port == ServicePort::Any);
-        if raw.port.is_some() || word == CheckWord::Command {
+        // One that was not understood has been told.
+        if raw.has_port || word == CheckWord::Command {
             return;
         }
         if word == CheckWord::Agent {

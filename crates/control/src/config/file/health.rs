@@ -89,6 +89,7 @@ fn any_check<'a>(
     RawCheck {
         fields: CheckField::ALL.iter().filter_map(given).collect(),
         send: word(reader, table, "send", "ping", words::payload),
+        has_port: table.fields.contains_key("port"),
         port: number(reader, table, "port", 1, u16::MAX),
         address: word(reader, table, "address", "10.0.0.2", words::ip_address),
         interval: word(reader, table, "interval", "2s", words::interval),

@@ -119,6 +119,8 @@ pub(in crate::config) struct RawCheck {
     pub(in crate::config) service: Option<String>,
     pub(in crate::config) command: Vec<String>,
     pub(in crate::config) via: Option<At<Via>>,
+    /// Whether there is a `port`, understood or not.
+    pub(in crate::config) has_port: bool,
     pub(in crate::config) port: Option<At<u16>>,
     pub(in crate::config) address: Option<At<IpAddr>>,
     pub(in crate::config) interval: Option<At<Duration>>,
@@ -149,6 +151,7 @@ impl RawCheck {
             service: None,
             command: Vec::new(),
             via: None,
+            has_port: false,
             port: None,
             address: None,
             interval: None,
