@@ -12,8 +12,15 @@ use super::terrain::{Place, Terrain};
 
 /// More than this many make a course slow, not better.
 const MOST_SERVICES: usize = 6;
+const HEALTH: &str = "health";
+/// One that a server that is dead fails at once, and a slow machine does not.
+const CHECK: &str = r#"{ type = "tcp", interval = "200ms", timeout = "2s", rise = 1, fall = 2 }"#;
+/// The same, and a line of its own.
+const CHECK_KEEP: &str = r#"{ type = "http", interval = "200ms", timeout = "2s", rise = 1, fall = 2 }
+on_down = "keep""#;
 /// Fields of services, and what they may say.
-const FIELDS: [(&str, &[&str]); 4] = [
+const FIELDS: [(&str, &[&str]); 5] = [
+    (HEALTH, &[CHECK, CHECK_KEEP]),
     ("track", &[r#""always""#, r#""never""#, r#""auto""#]),
     ("transition_window", &[r#""1s""#, r#""30s""#, r#""15m""#]),
     (
@@ -69,6 +76,10 @@ impl Service {
     /// Whether slots with another owner take their old flows along.
     pub(crate) fn never_tracks(&self) -> bool {
         self.fields.get("track") == Some(&r#""never""#)
+    }
+
+    pub(crate) fn is_checked(&self) -> bool {
+        self.fields.contains_key(HEALTH)
     }
 
     /// Who answers new flows.
@@ -217,6 +228,7 @@ fn change_service(service: &mut Service, terrain: &Terrain, random: &mut Random)
         11..15 => service.backends[index].state = one_of(random, &["up", "up", "drain", "down"]),
         15 => service.mode = one_of(random, &terrain.modes),
         16 => service.backends.rotate_left(1),
+        17 => service.fields.clear(),
         _ => {
             let (field, values) = one_of(random, &FIELDS);
             service.fields.insert(field, one_of(random, values));

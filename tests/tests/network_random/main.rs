@@ -1,5 +1,6 @@
-//! Random configurations, one after another, while connections and UDP flows are held: what `plan`
-//! says comes true, what it does not say breaks nothing, and new flows go where the file says.
+//! Random configurations, one after another, while connections and UDP flows are held, the process
+//! is killed and servers die: what `plan` says comes true, what it does not say breaks nothing, and
+//! new flows go where the file says.
 //!
 //! The course is the same each time, and short. To search, give another one:
 //! `EVENKEEL_SEED=7 EVENKEEL_STEPS=400 cargo test -p evenkeel-tests --test network_random`.
@@ -13,9 +14,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use configuration::{Configuration, Service, one_of};
+use control::health::State;
 use control::plan::PlanReport;
-use evenkeel_tests::support::{Finished, Scene, fresh_datagrams, fresh_requests, used};
-use lab::fetch::{FetchOptions, HoldOptions, Holding, Protocol, Target};
+use evenkeel_tests::support::{
+    Finished, PATIENCE, Scene, eventually, fresh_datagrams, fresh_requests, used,
+};
+use lab::fetch::{Broken, FetchOptions, HoldOptions, Holding, Protocol, Target};
 use lab::topology::Role;
 use terrain::Terrain;
 use testkit::random::{Random, SEED_VARIABLE, from_environment};
@@ -40,6 +44,7 @@ struct Tally {
     refused: u64,
     by_hand: u64,
     restarts: u64,
+    deaths: u64,
     /// Changes that a service's flows lived through.
     outlived: u64,
 }
@@ -143,14 +148,14 @@ impl Course {
         }
     }
 
-    /// Flows are as they were, but for those of services that are `forgiven`, which are not looked at
-    /// any more.
-    fn assert_held(&mut self, forgiven: &BTreeSet<String>, when: &str) {
+    /// Flows are as they were, but for those that are forgiven; their service is not looked at any
+    /// more.
+    fn assert_held(&mut self, when: &str, forgives: impl Fn(&str, &Broken) -> bool) {
         self.held.retain(|service, holding| {
             let report = used(holding, when);
-            let is_forgiven = forgiven.contains(service);
+            let mut broken = report.broken.iter();
             assert!(
-                is_forgiven || report.broken.is_empty(),
+                broken.all(|broken| forgives(service, broken)),
                 "{when}: {service}: {report}"
             );
             report.broken.is_empty()
@@ -191,11 +196,13 @@ impl Course {
         assert_eq!(differs, [""; 0]);
     }
 
-    /// New flows go to backends that take some, and to nobody else.
-    fn assert_answered(&self) {
+    /// New flows go to backends that take some, and to nobody else; not to one that is `dead`, if
+    /// anybody checks it.
+    fn assert_answered(&self, dead: Option<&str>) {
         for service in &self.configuration.services {
-            let expected = service.servers();
-            if expected.is_empty() {
+            let mut expected = service.servers();
+            let misses_one = dead.is_some_and(|dead| expected.remove(dead));
+            if expected.is_empty() || misses_one && !service.is_checked() {
                 continue;
             }
             let ask = match service.protocol {
@@ -224,7 +231,7 @@ impl Course {
             self.configuration = before;
             self.write();
             self.tally.refused += 1;
-            self.assert_held(&BTreeSet::new(), "after what is refused");
+            self.assert_held("after what is refused", none);
             self.assert_in_force();
             return;
         };
@@ -232,7 +239,7 @@ impl Course {
             flows.may_move || flows.breaks > 0 || flows.breaks_unknown
         };
         let services = plan.services.iter();
-        let forgiven = services
+        let forgiven: BTreeSet<_> = services
             .filter(|service| is_forgiven(&service.flows))
             .map(|service| service.service.clone())
             .collect();
@@ -247,7 +254,7 @@ impl Course {
         }
         self.assert_in_force();
         self.let_go(&before);
-        self.assert_held(&forgiven, "after a change");
+        self.assert_held("after a change", |service, _| forgiven.contains(service));
         self.tally.outlived += self.held.len() as u64;
     }
 
@@ -281,28 +288,81 @@ impl Course {
         if self.random.one_in(2) {
             self.restart();
         }
-        self.assert_held(&forgiven, "after changes by hand");
+        let by_hand = |service: &str, _: &Broken| forgiven.contains(service);
+        self.assert_held("after changes by hand", by_hand);
         self.done("reload --discard-overrides");
-        forgiven.append(&mut revived);
         self.assert_in_force();
-        self.assert_held(&forgiven, "after the way back to the file");
+        self.assert_held("after the way back to the file", |service, _| {
+            forgiven.contains(service) || revived.contains(service)
+        });
+    }
+
+    /// Ends a server, and starts it again: it breaks what it had, and nothing else.
+    fn death(&mut self) {
+        self.tally.deaths += 1;
+        let servers = &self.terrain.servers;
+        let (name, host, port) = servers[self.random.below(servers.len())].clone();
+        println!("  {name} dies");
+        self.scene.kill_server(&name, port);
+        self.until_checked(&name, State::Down);
+        if self.random.one_in(3) {
+            self.restart();
+            self.until_checked(&name, State::Down);
+        }
+        self.assert_held("after a death", |_, broken| {
+            broken.server.as_deref() == Some(&*name)
+        });
+        self.assert_answered(Some(&name));
+        self.scene.serve_as(&name, host, port);
+        self.until_checked(&name, State::Up);
+        self.assert_held("after a return", none);
+    }
+
+    /// Waits until every check of a server says so.
+    fn until_checked(&self, server: &str, state: State) {
+        eventually(&format!("{server} is {state}"), PATIENCE, || {
+            let status = self.scene.status();
+            let services = self.configuration.services.iter();
+            let mut checked = services.filter(|service| service.is_checked());
+            let is_told = |service: &Service| {
+                let name = service.name();
+                let mut told = status.services.iter();
+                let told = told.find(|told| told.service == name).expect("a service");
+                let mut its = service.backends.iter();
+                its.all(|backend| {
+                    let address = backend.place.name();
+                    let mut told = told.backends.iter();
+                    let told = told.find(|told| told.address == address);
+                    let health = told.and_then(|told| told.health.as_ref());
+                    backend.place.server != server
+                        || backend.state == "down"
+                        || health.is_some_and(|health| health.state == state)
+                })
+            };
+            checked.all(is_told).then_some(())
+        });
     }
 
     fn step(&mut self) {
         self.hold();
-        let nobody = BTreeSet::new();
-        self.assert_held(&nobody, "before a change");
+        self.assert_held("before a change", none);
         match self.random.below(12) {
             0 => {
                 self.restart();
                 self.assert_in_force();
-                self.assert_held(&nobody, "after a restart");
+                self.assert_held("after a restart", none);
             }
             1 | 2 => self.by_hand(),
+            3 if !self.terrain.servers.is_empty() => self.death(),
             _ => self.apply(),
         }
-        self.assert_answered();
+        self.assert_answered(None);
     }
+}
+
+/// Forgives nothing.
+fn none(_: &str, _: &Broken) -> bool {
+    false
 }
 
 fn assert_course(place: (Scene, Terrain), seed: u64) {

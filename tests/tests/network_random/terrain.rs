@@ -34,6 +34,8 @@ pub(crate) struct Terrain {
     pub(crate) ports: Vec<u16>,
     pub(crate) modes: [&'static str; 2],
     pub(crate) places: Vec<Place>,
+    /// Servers that a course may end and start again: name, host and port.
+    pub(crate) servers: Vec<(String, &'static str, u16)>,
     /// Whether backends may be of the other family than their service.
     pub(crate) mixes_families: bool,
     /// Tables, and lines that one of them may consist of.
@@ -64,9 +66,14 @@ pub(crate) fn routed(test: &str) -> (Scene, Terrain) {
         PORT => String::from(host),
         _ => format!("{host}-{port}"),
     };
+    let mut servers = Vec::new();
     for host in hosts {
-        for port in &ports[1..] {
-            scene.serve_as(&name(host, *port), host, *port);
+        for port in ports {
+            servers.push((name(host, port), host, port));
+            // One serves from the beginning.
+            if port != PORT {
+                scene.serve_as(&name(host, port), host, port);
+            }
         }
     }
     let mut places = Vec::new();
@@ -84,6 +91,7 @@ pub(crate) fn routed(test: &str) -> (Scene, Terrain) {
         ports: vec![9000, 9001, 9002],
         modes: ["nat", "dnat"],
         places,
+        servers,
         mixes_families: false,
         tables: [LIMITS, TIMEOUTS, NAT],
     };
@@ -110,6 +118,7 @@ pub(crate) fn tunnelled(test: &str) -> (Scene, Terrain) {
         ports: vec![PORT, PORT + 1],
         modes: ["ipip", "gue"],
         places,
+        servers: Vec::new(),
         mixes_families: true,
         tables: [LIMITS, TIMEOUTS, TUNNEL_TABLE],
     };
