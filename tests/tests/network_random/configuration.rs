@@ -14,9 +14,10 @@ use super::terrain::{Place, Terrain};
 const MOST_SERVICES: usize = 6;
 const HEALTH: &str = "health";
 /// One that a server that is dead fails at once, and a slow machine does not.
-const CHECK: &str = r#"{ type = "tcp", interval = "200ms", timeout = "2s", rise = 1, fall = 2 }"#;
+const CHECK: &str =
+    r#"{ type = "tcp", interval = "500ms", timeout = "500ms", rise = 1, fall = 2 }"#;
 /// The same, and a line of its own.
-const CHECK_KEEP: &str = r#"{ type = "http", interval = "200ms", timeout = "2s", rise = 1, fall = 2 }
+const CHECK_KEEP: &str = r#"{ type = "http", interval = "500ms", timeout = "500ms", rise = 1, fall = 2 }
 on_down = "keep""#;
 /// Fields of services, and what they may say.
 const FIELDS: [(&str, &[&str]); 5] = [

@@ -151,10 +151,12 @@ impl ServicePreview {
             if backend.loses_flows() {
                 effects.breaks += known;
                 effects.breaks_unknown |= unknown;
-            } else if backend.drains() {
+                continue;
+            }
+            let moves = unknown && backend.hands_slots_over() && self.moves_udp();
+            effects.may_move |= moves;
+            if backend.drains() {
                 effects.drain += known;
-                let moves = unknown && backend.slots[1] < backend.slots[0] && self.moves_udp();
-                effects.may_move |= moves;
                 effects.drain_unknown |= unknown && !moves;
             }
         }
@@ -203,6 +205,12 @@ impl ServicePreview {
 impl BackendPreview {
     fn loses_flows(&self) -> bool {
         self.change == BackendChange::Dies || self.loses_answers
+    }
+
+    /// Whether it takes no new flows, and others get slots of it. It may have drained before: the last
+    /// one keeps its slots until somebody comes.
+    fn hands_slots_over(&self) -> bool {
+        !self.takes_new[1] && self.slots[1] < self.slots[0]
     }
 
     /// Whether it keeps its flows and takes no new ones from now on.

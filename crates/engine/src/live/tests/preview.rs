@@ -293,6 +293,40 @@ fn what_a_service_does_not_track_may_move() {
 }
 
 #[test]
+fn what_the_last_that_drains_or_left_has_may_move_to_who_comes() {
+    let tcp = service(80, ForwardingMode::Ipip, &[2]);
+    let udp = changed(&tcp, |one| one.id.protocol = Protocol::Udp);
+    let third = &service(80, ForwardingMode::Ipip, &[3]).backends[0];
+    for one in [tcp, udp] {
+        let drained = with_state(&one, 2, BackendState::Drain);
+        let down = |one: &mut Service| {
+            one.backends = vec![Backend {
+                state: BackendState::Down,
+                ..third.clone()
+            }];
+        };
+        for last in [drained, changed(&one, down)] {
+            let mut scene = Scene::new(&desired(std::slice::from_ref(&one)));
+            scene.apply(&desired(std::slice::from_ref(&last)));
+            let come = |one: &mut Service| {
+                one.backends
+                    .truncate(usize::from(one.backends[0].address != third.address));
+                one.backends.push(third.clone());
+            };
+            let come = desired(&[changed(&last, come)]);
+            let said = scene.live.preview(&scene.maps, &come, &next_hop).unwrap();
+            let effects = said.services[0].effects(&FlowCounts::default());
+            assert_eq!(
+                effects.may_move,
+                one.id.protocol == Protocol::Udp,
+                "{last:?}"
+            );
+            assert_eq!((effects.drain, effects.drain_unknown), (0, false));
+        }
+    }
+}
+
+#[test]
 fn flows_that_fall_elsewhere_may_break() {
     let mut one = service(443, ForwardingMode::Ipip, &[2, 3]);
     one.id.protocol = Protocol::Udp;
