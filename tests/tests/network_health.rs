@@ -279,11 +279,12 @@ fn a_backend_that_was_down_stays_so_in_the_next_process_until_it_has_risen() {
     assert_eq!(servers(&scene), ["h2", "h3"]);
 }
 
-#[test]
-fn a_backend_that_came_back_after_health_was_saved_last_keeps_its_connections_in_the_next_process()
-{
-    let mut scene = Scene::new(&ROUTED, "healthstale");
-    scene.balance(&service(&scene, "nat", &[&check("type = \"tcp\"")]));
+/// The process is killed after a backend has come back, and before that is saved. The next one
+/// leaves the backend's connections alone.
+fn killed_with_stale_health(test: &str, rise: u8) -> Scene {
+    let mut scene = Scene::new(&ROUTED, test);
+    let tcp = check(&format!("type = \"tcp\", rise = {rise}"));
+    scene.balance(&service(&scene, "nat", &[&tcp]));
     until_all_up(&scene);
     scene.kill_server("h2", PORT);
     until_health(&scene, "h2", State::Down);
@@ -296,7 +297,6 @@ fn a_backend_that_came_back_after_health_was_saved_last_keeps_its_connections_in
     until_all_up(&scene);
     let holding = hold(&scene.client(), scene.target(), CONNECTIONS);
     let had = holding.report().by_server["h2"];
-    // Killed before that was saved.
     scene.balancer().kill().unwrap();
     fs::write(&health_file, stale).unwrap();
     let path = scene.folder().path().join("config.toml");
@@ -306,8 +306,20 @@ fn a_backend_that_came_back_after_health_was_saved_last_keeps_its_connections_in
     let report = holding.finish().unwrap();
     assert_eq!(report.broken, [], "{report}");
     assert_eq!(report.alive["h2"], had, "{report}");
+    scene
+}
+
+#[test]
+fn a_backend_that_came_back_after_health_was_saved_last_keeps_its_connections_in_the_next_process()
+{
+    let scene = killed_with_stale_health("healthstale", 2);
     let said = event(&scene, "h2", "unknown").expect("an event");
     assert!(said.contains("took connections"), "{said}");
+}
+
+#[test]
+fn a_backend_whose_first_check_is_good_before_the_next_process_is_ready_keeps_its_connections() {
+    killed_with_stale_health("healthfast", 1);
 }
 
 /// Says what the test wants said, to whoever connects.

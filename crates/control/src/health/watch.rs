@@ -259,19 +259,17 @@ impl Health {
 
     /// These took new flows when the process before this one ended. What was saved of them may be
     /// older, and whoever is said to be down loses its flows: it is not known to be, until its checks
-    /// say so again. Whether that was news of anybody.
-    pub fn doubt(&self, in_use: impl IntoIterator<Item = (ServiceId, Endpoint)>) -> bool {
+    /// say so again.
+    pub fn doubt(&self, in_use: impl IntoIterator<Item = (ServiceId, Endpoint)>) {
         let mut state = self.shared.state();
         let now = moment();
         let in_use = in_use.into_iter();
         let transitions: Vec<_> = in_use
             .filter_map(|name| state.board.doubt(name, now))
             .collect();
-        let doubted = !transitions.is_empty();
         state.tell(transitions);
         drop(state);
         self.shared.news.notify_waiters();
-        doubted
     }
 
     /// How packets get to backends, for checks by way of a service: all that is known, whenever it

@@ -34,7 +34,7 @@ pub(super) async fn start(
     health: &Health,
     events: Events,
 ) -> Result<(Instance, NextHops), RunError> {
-    let (mut desired, mut conditions) = at_start(health, configuration.checked());
+    let (desired, _) = at_start(health, configuration.checked());
     if desired.interfaces.is_empty() {
         return Err(RunError::NoInterface);
     }
@@ -60,9 +60,9 @@ pub(super) async fn start(
         true => Live::adopt_plane(&mut plane)?,
         false => Live::new(plane.settings(), plane.room(), engine::tick()),
     };
-    if health.doubt(in_use(&live)) {
-        (desired, conditions) = at_start(health, configuration.checked());
-    }
+    health.doubt(in_use(&live));
+    // Checks go on meanwhile: what they said may have been another thing at the beginning.
+    let (desired, conditions) = at_start(health, configuration.checked());
     let mut instance = Instance {
         name: options.name,
         started: Clock::now(),
