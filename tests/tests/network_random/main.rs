@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use configuration::{Configuration, Service, one_of};
 use control::health::State;
-use control::plan::PlanReport;
+use control::plan::{FlowPlan, PlanReport};
 use evenkeel_tests::support::{
     Finished, PATIENCE, Scene, eventually, fresh_datagrams, fresh_requests, used,
 };
@@ -63,18 +63,17 @@ struct Course {
 impl Course {
     /// Runs an instance that has not been told anything yet.
     fn new((scene, terrain): (Scene, Terrain), seed: u64) -> Self {
-        let mut random = Random::new(seed);
         let mut course = Self {
             held: BTreeMap::new(),
             configuration: Configuration::default(),
             scene,
             tally: Tally::default(),
-            random: random.clone(),
+            random: Random::new(seed),
             terrain,
         };
         // The first that is no contradiction.
         loop {
-            course.configuration = Configuration::new(&course.terrain, &mut random);
+            course.configuration = Configuration::new(&course.terrain, &mut course.random);
             course.write();
             let path = course.scene.folder().path().join("config.toml");
             let checked = course.scene.command(&format!("check {}", path.display()));
@@ -82,7 +81,6 @@ impl Course {
                 break;
             }
         }
-        course.random = random;
         course.run();
         course
     }
@@ -235,9 +233,8 @@ impl Course {
             self.assert_in_force();
             return;
         };
-        let is_forgiven = |flows: &control::plan::FlowPlan| {
-            flows.may_move || flows.breaks > 0 || flows.breaks_unknown
-        };
+        let is_forgiven =
+            |flows: &FlowPlan| flows.may_move || flows.breaks > 0 || flows.breaks_unknown;
         let services = plan.services.iter();
         let forgiven: BTreeSet<_> = services
             .filter(|service| is_forgiven(&service.flows))
@@ -274,7 +271,7 @@ impl Course {
             };
             let (name, place) = (service.name(), backend.place.name());
             let told = self.command(&format!("backend {verb} {name} {place}{weight}"));
-            let is_clear = matches!(told.code, Some(0)) || told.stderr.contains("error");
+            let is_clear = told.code == Some(0) || told.stderr.contains("error");
             assert!(is_clear, "{told:?}");
             // UDP flows leave a backend that drains, and come back.
             if service.protocol == Protocol::Udp || service.never_tracks() {

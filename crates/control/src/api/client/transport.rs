@@ -154,8 +154,8 @@ async fn in_time<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Res
     match tokio::time::timeout(PATIENCE, work).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err(format!(
-            "none within {} s; if its process hangs, end it with kill -9: packets are balanced on, \
-             and the next process goes on with them",
+            "none within {} s; if its process hangs, end it with kill -9 and start it again (a load \
+             balancer's packets are balanced on meanwhile)",
             PATIENCE.as_secs()
         )),
     }

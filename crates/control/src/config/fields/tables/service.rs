@@ -192,8 +192,9 @@ static BACKEND: Table = Table {
             "state",
             Choice(&words(&BackendState::ALL)),
             Value("\"up\""),
-            "`\"drain\"`: keeps its connections and takes no new ones, unless it was the last to take any; `\"down\"`: it is dead, its \
-             connections go to others, and when it comes up again it is a new one.",
+            "`\"drain\"`: keeps its connections and takes no new ones, unless it was the last to take \
+             any; `\"down\"`: it is dead, its connections go to others, and when it comes up again it \
+             is a new one.",
         ),
         field(
             "gue_port",
